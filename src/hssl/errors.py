@@ -1,0 +1,59 @@
+"""One family of errors. Each says what was asked, what arrived, what is accepted and what to do.
+
+The command line turns every `HsslError` into its message and exit code 2; anything else is a bug and keeps its traceback.
+"""
+
+from difflib import get_close_matches
+from typing import Iterable
+
+
+class HsslError(Exception):
+    """Something a user can mend. The message is complete: it can be shown as it stands."""
+
+    def __init__(self, problem: str, *, arrived: object = None, accepted: object = None, remedy: str | None = None) -> None:
+        lines = [problem]
+        if arrived is not None:
+            lines.append(f"  arrived:  {arrived}")
+        if accepted is not None:
+            lines.append(f"  accepted: {accepted}")
+        if remedy is not None:
+            lines.append(f"  to do:    {remedy}")
+        super().__init__("\n".join(lines))
+        self.problem = problem
+
+    # The default reduction would call __init__ with the joined message and lose `problem`; errors cross process borders.
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), str(self), self.problem))
+
+
+def _rebuild(kind: type[HsslError], message: str, problem: str) -> HsslError:
+    error = kind(message)
+    error.problem = problem
+    return error
+
+
+class ConfigurationError(HsslError, ValueError):
+    """A recipe, field or value of the configuration that does not exist or is out of range."""
+
+
+class GroupError(HsslError, ValueError):
+    """A group operation that the group does not have, or elements that do not belong to it."""
+
+
+class SizeError(HsslError, ValueError):
+    """A shape that does not fit, or an input size that would break a network's exact equivariance."""
+
+
+class DataError(HsslError, ValueError):
+    """Data that is missing, empty, truncated, inconsistent or unreadable."""
+
+
+class RunFolderError(HsslError, OSError):
+    """An output folder that holds something else, or a run's folder that is not one."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A remedy that names the known word nearest to `word`."""
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(names)}"

@@ -6,9 +6,12 @@ A recipe (`hssl.experiments.recipes`) returns one of these; any field can be ove
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from hssl.errors import ConfigurationError, nearest
 
@@ -16,115 +19,159 @@ PAPER_SCALES = (1.0, 1.25, 1.33, 1.5, 1.66, 1.75)
 
 Mode = Literal["a-ssl", "h-ssl", "hybrid", "frozen", "supervised"]
 Transformation = Literal["translation", "rotation", "scale"]
+BudgetName = Literal["smoke", "quick", "paper"]
 SELF_SUPERVISED: tuple[Mode, ...] = ("a-ssl", "h-ssl", "hybrid")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class DataConfig(_Section):
     """Where the images come from and how they enter the store."""
 
-    name: str = Field("digits", description="digits, mnist, cifar10, tiny-imagenet, folder, or hub:OWNER/NAME")
-    root: str | None = Field(None, description="folder with the data; none: embedded (digits) or fetched from the hub")
-    resolution: int = Field(29, ge=8, le=1024, description="height and width in pixels that the network sees")
-    fit: Literal["pad", "resize"] = Field("pad", description="how an image gets to the resolution")
-    resize_to: int | None = Field(None, ge=4, le=1024, description="resize to this many pixels before padding")
-    normalize: Literal["unit", "standardize"] = Field(
-        "unit", description="unit: x/255, black stays 0; standardize: zero mean and unit variance by channel"
+    name: str = Field(default="digits", description="digits, mnist, cifar10, tiny-imagenet, folder, or hub:OWNER/NAME")
+    root: str | None = Field(
+        default=None, description="folder with the data; none: embedded (digits) or fetched from the hub"
     )
-    train_images: int | None = Field(None, ge=2, description="use only this many training images, a seeded choice")
-    test_images: int | None = Field(None, ge=2, description="use only this many test images, a seeded choice")
-    test_fraction: float = Field(0.1, gt=0, lt=1, description="share held out where a source has no test split")
-    strict: bool = Field(False, description="refuse a folder with an unreadable image instead of leaving the image out")
-    grey: bool | None = Field(None, description="force one (true) or three (false) channels; none: as the images are")
+    resolution: int = Field(default=29, ge=8, le=1024, description="height and width in pixels that the network sees")
+    fit: Literal["pad", "resize"] = Field(default="pad", description="how an image gets to the resolution")
+    resize_to: int | None = Field(default=None, ge=4, le=1024, description="resize to this many pixels before padding")
+    normalize: Literal["unit", "standardize"] = Field(
+        default="unit", description="unit: x/255, black stays 0; standardize: zero mean and unit variance by channel"
+    )
+    train_images: int | None = Field(
+        default=None, ge=2, description="use only this many training images, a seeded choice"
+    )
+    test_images: int | None = Field(default=None, ge=2, description="use only this many test images, a seeded choice")
+    test_fraction: float = Field(default=0.1, gt=0, lt=1, description="share held out where a source has no test split")
+    strict: bool = Field(
+        default=False, description="refuse a folder with an unreadable image instead of leaving the image out"
+    )
+    grey: bool | None = Field(
+        default=None, description="force one (true) or three (false) channels; none: as the images are"
+    )
 
 
 class BackboneConfig(_Section):
     """The network f, appendix B of the paper."""
 
-    name: Literal["three-layer", "resnet20-cifar10", "resnet20-tiny-imagenet", "mlp", "cnn-three-layer", "cnn-resnet20"] = (
-        "three-layer"
+    name: Literal[
+        "three-layer", "resnet20-cifar10", "resnet20-tiny-imagenet", "mlp", "cnn-three-layer", "cnn-resnet20"
+    ] = Field(default="three-layer", description="the architecture; mlp and cnn-* are the controls without structure")
+    width: float = Field(default=1.0, gt=0, le=4, description="factor on every channel count")
+    basis: Literal["sesn", "untruncated"] = Field(
+        default="sesn", description="sesn: the paper's fixed grid; untruncated: the kernel grows with the scale"
     )
-    width: float = Field(1.0, gt=0, le=4, description="factor on every channel count")
-    basis: Literal["sesn", "untruncated"] = "sesn"
-    full_extent: bool = Field(False, description="rotations: convolve over the whole cyclic group axis (p4)")
-    circular: bool = Field(False, description="translations: circular padding, exact for shifts by the total stride")
-    scales: tuple[float, ...] = Field(PAPER_SCALES, min_length=1, description="scale factors of a scale network")
+    full_extent: bool = Field(default=False, description="rotations: convolve over the whole cyclic group axis (p4)")
+    circular: bool = Field(
+        default=False, description="translations: circular padding, exact for shifts by the total stride"
+    )
+    scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=PAPER_SCALES, min_length=1, description="scale factors of a scale network"
+    )
 
 
 class ViewsConfig(_Section):
     """Where positive pairs come from: g0, g1 and g2 (section 3 and appendix B)."""
 
     base_size: tuple[int, ...] | int = Field(
-        1, description="|g0|: elements along the group axis, or (rows, columns) for translations"
+        default=1, description="|g0|: elements along the group axis, or (rows, columns) for translations"
     )
-    joint: bool = Field(False, description="no spatial pooling: g0 lives on the joint group (e.g. rotation x position)")
-    max_distance: float | None = Field(None, ge=0, description="largest distance between g1 and g2 (figure 2, right)")
-    distance: Literal["euclidean", "topological"] = "euclidean"
-    translation_strength: float = Field(0.2, ge=0, lt=1, description="A-SSL: largest shift, share of height and width")
-    smallest_scale: float = Field(0.57, gt=0, le=1, description="A-SSL: strongest downscaling")
-    scale_draw: Literal["continuous", "discrete"] = "continuous"
+    joint: bool = Field(
+        default=False, description="no spatial pooling: g0 lives on the joint group (e.g. rotation x position)"
+    )
+    max_distance: float | None = Field(
+        default=None, ge=0, description="largest distance between g1 and g2 (figure 2, right)"
+    )
+    distance: Literal["euclidean", "topological"] = Field(
+        default="euclidean", description="how max_distance is measured; euclidean is the paper's"
+    )
+    translation_strength: float = Field(
+        default=0.2, ge=0, lt=1, description="A-SSL: largest shift, share of height and width"
+    )
+    smallest_scale: float = Field(default=0.57, gt=0, le=1, description="A-SSL: strongest downscaling")
+    scale_draw: Literal["continuous", "discrete"] = Field(
+        default="continuous", description="A-SSL: any downscaling, or only the inverse scale factors of the group"
+    )
 
-    @model_validator(mode="after")
-    def _positive(self) -> "ViewsConfig":
-        sizes = (self.base_size,) if isinstance(self.base_size, int) else self.base_size
+    @field_validator("base_size")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...] | int) -> tuple[int, ...] | int:
+        sizes = (value,) if isinstance(value, int) else value
         if not sizes or min(sizes) < 1:
             raise ValueError("every extent of g0 is at least 1")
-        return self
+        return value
 
 
 class ObjectiveConfig(_Section):
     """The loss on projections; `contrastive` is the paper's equations 2 and 3."""
 
-    name: Literal["contrastive", "nt_xent"] = "contrastive"
-    temperature: float = Field(0.1, gt=0)
+    name: Literal["contrastive", "nt_xent"] = Field(
+        default="contrastive", description="contrastive: the positive pair is not in the denominator; nt_xent: SimCLR's"
+    )
+    temperature: float = Field(default=0.1, gt=0, description="tau, the temperature of the softmax")
 
 
 class OptimizerConfig(_Section):
     """LARS with linear warm-up and cosine decay (appendix B)."""
 
-    learning_rate: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(1e-4, ge=0)
-    trust_coefficient: float = Field(1e-3, gt=0)
-    warmup_epochs: float = Field(10, ge=0)
+    learning_rate: float = Field(default=0.1, gt=0, description="the peak, reached at the end of the warm-up")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step kept in the next")
+    weight_decay: float = Field(default=1e-4, ge=0, description="not applied to biases and BatchNorm")
+    trust_coefficient: float = Field(
+        default=1e-3, gt=0, description="LARS: share of a layer's norm that a step may move it"
+    )
+    warmup_epochs: float = Field(default=10, ge=0, description="epochs of linear warm-up")
 
 
 class TrainerConfig(_Section):
     """How long, how large and on what."""
 
-    epochs: int = Field(500, ge=1)
-    batch_size: int = Field(4096, ge=1, description="images a step over all devices and accumulated parts")
-    accumulate: int = Field(1, ge=1, description="parts a step is computed in (negatives come from the own part only)")
-    precision: Literal["auto", "32", "64", "bf16", "fp16"] = "auto"
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int = Field(1, ge=1)
-    nodes: int = Field(1, ge=1)
-    checkpoint_every_epochs: int = Field(1, ge=1)
-    evaluate_every_epochs: int | None = Field(None, ge=1, description="readout on the test set while training; none: at the end")
-    threads: int | None = Field(None, ge=1, description="CPU threads; none: as torch chooses")
+    epochs: int = Field(default=500, ge=1, description="passes over the training images")
+    batch_size: int = Field(default=4096, ge=1, description="images a step over all devices and accumulated parts")
+    accumulate: int = Field(
+        default=1, ge=1, description="parts a step is computed in (negatives come from the own part only)"
+    )
+    precision: Literal["auto", "32", "64", "bf16", "fp16"] = Field(
+        default="auto", description="auto: bf16 where the device has it"
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="auto: a GPU where there is one")
+    devices: int = Field(default=1, ge=1, description="devices, or processes, on each node")
+    nodes: int = Field(default=1, ge=1, description="machines")
+    checkpoint_every_epochs: int = Field(
+        default=1, ge=1, description="an interrupted run continues from the last checkpoint"
+    )
+    evaluate_every_epochs: int | None = Field(
+        default=None, ge=1, description="readout on the test set while training; none: at the end"
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; none: as torch chooses")
 
 
 class EvaluationConfig(_Section):
     """The readout of the paper and the probes beside it."""
 
-    readout: Literal["alongside", "afterwards"] = "alongside"
-    readout_epochs: int = Field(20, ge=1, description="epochs of a readout that is trained afterwards")
-    knn_neighbours: int = Field(20, ge=1)
-    linear_probe_images: int = Field(10_000, ge=10, description="training images at most for the logistic regression")
-    equivariance_images: int = Field(16, ge=1)
+    readout: Literal["alongside", "afterwards"] = Field(
+        default="alongside", description="train the detached readout together with the network (the paper) or after it"
+    )
+    readout_epochs: int = Field(default=20, ge=1, description="epochs of a readout that is trained afterwards")
+    knn_neighbours: int = Field(default=20, ge=1, description="neighbours that vote in the kNN probe")
+    linear_probe_images: int = Field(
+        default=10_000, ge=10, description="training images at most for the logistic regression"
+    )
+    equivariance_images: int = Field(
+        default=16, ge=1, description="test images that the equivariance error is measured on"
+    )
 
 
 class Config(_Section):
     """One run. `identity()` names it: two runs with the same identity compute the same numbers."""
 
-    recipe: str = "custom"
-    budget: Literal["smoke", "quick", "paper"] = "paper"
-    mode: Mode = "h-ssl"
-    transformation: Transformation = "scale"
-    seed: int = Field(0, ge=0, lt=2**31)
+    recipe: str = Field(default="custom", description="the recipe that the run started from")
+    budget: BudgetName = Field(default="paper", description="the budget that the recipe was scaled to")
+    mode: Mode = Field(default="h-ssl", description="where the signal comes from; hybrid: both kinds of view at once")
+    transformation: Transformation = Field(default="scale", description="the group of the network and of the views")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="weights, order, views and choice of images")
     data: DataConfig = DataConfig()
     backbone: BackboneConfig = BackboneConfig()
     views: ViewsConfig = ViewsConfig()
@@ -132,6 +179,16 @@ class Config(_Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _enough_in_a_part(self) -> "Config":
+        if self.trainer.batch_size < 2 * self.trainer.accumulate:
+            lacking = "negatives" if self.mode in SELF_SUPERVISED else "BatchNorm statistics"
+            raise ValueError(
+                f"'trainer.batch_size' {self.trainer.batch_size} leaves no {lacking}: "
+                f"at least 2 images for each of the 'trainer.accumulate' {self.trainer.accumulate} part(s) are needed"
+            )
+        return self
 
     def identity(self) -> str:
         """A hash over every field that can change a number. Where the data lies on disk is not one of them."""
@@ -149,34 +206,45 @@ def fields_of(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[t
             yield prefix + name, field.description or ""
 
 
+def accepted_of(name: str) -> tuple[str, str]:
+    """What the field of that dotted name accepts and its default, both for people: ('auto | cpu | gpu', 'auto')."""
+    field = _field(name)
+    default = field.get_default()
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else "none" if default is None else str(default)
+    bounds = [
+        f"{sign} {getattr(limit, word)}"
+        for limit in field.metadata
+        for word, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+        if hasattr(limit, word)
+    ]
+    return _spelled(field.annotation, " and ".join(bounds)), shown.lower() if isinstance(default, bool) else shown
+
+
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
-    """`config` with fields replaced by dotted name; strings are parsed as YAML values.
+    """`config` with fields replaced by dotted name. Strings are read as YAML values; '1,1.5,2' is a list too.
 
     Raises:
         ConfigurationError: an unknown field (the nearest known one is named) or a value out of range.
     """
-    import yaml
-
     known = [name for name, _ in fields_of()]
     tree = config.model_dump(mode="python")
     for name, value in changes.items():
         if name not in known:
+            inside = [field for field in known if field.startswith(f"{name}.")]
             raise ConfigurationError(
-                f"there is no field '{name}' in the configuration", arrived=f"--{name} {value}", remedy=nearest(name, known)
+                f"'{name}' is a section of the configuration, not a field"
+                if inside
+                else f"there is no field '{name}' in the configuration",
+                arrived=f"--{name} {value}".rstrip(),
+                remedy=f"choose one of: {', '.join(inside)}"
+                if inside
+                else nearest(name, known, "hssl recipes --fields lists every field"),
             )
         *path, last = name.split(".")
         place = tree
         for part in path:
             place = place[part]
-        if isinstance(value, str):
-            try:
-                value = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise ConfigurationError(f"the value of '{name}' cannot be read", arrived=value) from error
-            # YAML has no bare exponent floats ('1e-3' is a string) and reads 32 as a number where a word is meant.
-            if _wants_text(name):
-                value = None if value is None else str(changes[name])
-        place[last] = value
+        place[last] = _read(name, value) if isinstance(value, str) else value
     return parse(tree)
 
 
@@ -189,27 +257,107 @@ def parse(tree: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = [
-            f"'{'.'.join(str(part) for part in item['loc'] if not str(part).startswith(('tuple', 'int')))}' "
-            f"got {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        ]
+        problems, unknown = [], []
         known = [name for name, _ in fields_of()]
-        unknown = [".".join(map(str, item["loc"])) for item in error.errors() if item["type"] == "extra_forbidden"]
+        for item in error.errors():
+            # A union reports each of its alternatives under a part of its own: 'tuple[int, ...]', 'int'.
+            name = ".".join(
+                str(part) for part in item["loc"] if not str(part).startswith(("tuple", "int", "constrained-"))
+            )
+            if item["type"] == "extra_forbidden":
+                unknown.append(name)
+                problems.append(f"there is no field '{name}'")
+                continue
+            message = item["msg"].removeprefix("Value error, ")
+            # Where several fields contradict each other the input is the whole section, and the message names them.
+            whole = isinstance(item["input"], Mapping) and item["type"] == "value_error"
+            problems.append(message if whole else f"'{name}' got {item['input']!r}: {message}")
+        remedy = "hssl recipes --fields lists every field"
         raise ConfigurationError(
             "the configuration does not hold: " + "; ".join(dict.fromkeys(problems)),
-            remedy=nearest(unknown[0], known) if unknown else "hssl recipes --fields lists every field",
+            remedy=nearest(unknown[0], known, remedy) if unknown else remedy,
         ) from None
 
 
-def _wants_text(name: str) -> bool:
+def save(config: Config, path: Path) -> None:
+    """Writes `config` as YAML that `load`, and so `hssl train FILE`, reads back; its identity stands in a comment."""
+    import yaml
+
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    path.write_text(f"# identity {config.identity()}\n{text}", encoding="utf-8")
+
+
+def load(path: Path) -> Config:
+    """The configuration in a YAML file. Fields that the file leaves out have their defaults.
+
+    Raises:
+        ConfigurationError: no such file, not readable as YAML, or fields that do not fit.
+    """
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"the configuration {path} cannot be read", arrived=error, accepted="a YAML file"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML", arrived=" ".join(str(error).split())) from None
+    if not isinstance(tree, Mapping):
+        raise ConfigurationError(
+            f"{path} holds no configuration",
+            arrived=type(tree).__name__,
+            accepted="sections and fields, as in a run's config.yaml",
+        )
+    return parse(tree)
+
+
+def _read(name: str, value: str) -> Any:
+    import yaml
+
+    kinds = _alternatives(_field(name).annotation)
+    lists = any(get_origin(kind) is tuple for kind in kinds)
+    try:
+        # Words first: YAML reads 32 and 'on' as something else where a word is meant, and a path may be no YAML at all.
+        if all(kind in (str, NoneType) or get_origin(kind) is Literal for kind in kinds):
+            return None if NoneType in kinds and value.lower() in ("null", "none", "~", "") else value
+        if lists:
+            inner = value.strip().removeprefix("(").removesuffix(")")
+            read = yaml.safe_load(f"[{inner}]" if "," in inner and not inner.startswith("[") else inner)
+            return [read] if not isinstance(read, list) and int not in kinds else read
+        return None if NoneType in kinds and value.lower() == "none" else yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigurationError(
+            f"the value of '{name}' cannot be read", arrived=value, accepted=accepted_of(name)[0]
+        ) from None
+
+
+def _field(name: str) -> FieldInfo:
     section: type[BaseModel] = Config
     *path, last = name.split(".")
     for part in path:
-        section = section.model_fields[part].annotation  # type: ignore[assignment]
-    field = section.model_fields[last]
-    choices = getattr(field.annotation, "__args__", (field.annotation,))
-    return all(choice in (str, type(None)) or isinstance(choice, str) for choice in choices)
+        inner = section.model_fields[part].annotation
+        assert isinstance(inner, type)
+        assert issubclass(inner, BaseModel)
+        section = inner
+    return section.model_fields[last]
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _spelled(annotation: Any, bounds: str) -> str:
+    names = {str: "text", int: "whole number", float: "number", bool: "true | false", NoneType: "none"}
+    words: list[str] = []
+    for kind in _alternatives(annotation):
+        if get_origin(kind) is Literal:
+            words.extend(map(str, get_args(kind)))
+        elif get_origin(kind) is tuple:
+            words.append("list such as 1,2")
+        else:
+            words.append(f"{names[kind]} {bounds}".strip() if kind in (int, float) else names[kind])
+    return " | ".join(words)
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -1,16 +1,19 @@
 """One family of errors. Each says what was asked, what arrived, what is accepted and what to do.
 
-The command line turns every `HsslError` into its message and exit code 2; anything else is a bug and keeps its traceback.
+The command line turns every `HsslError` into its message and exit code 2; anything else is a bug and keeps its
+traceback.
 """
 
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Iterable
 
 
 class HsslError(Exception):
     """Something a user can mend. The message is complete: it can be shown as it stands."""
 
-    def __init__(self, problem: str, *, arrived: object = None, accepted: object = None, remedy: str | None = None) -> None:
+    def __init__(
+        self, problem: str, *, arrived: object = None, accepted: object = None, remedy: str | None = None
+    ) -> None:
         lines = [problem]
         if arrived is not None:
             lines.append(f"  arrived:  {arrived}")
@@ -21,7 +24,7 @@ class HsslError(Exception):
         super().__init__("\n".join(lines))
         self.problem = problem
 
-    # The default reduction would call __init__ with the joined message and lose `problem`; errors cross process borders.
+    # Errors cross process borders; the default reduction calls __init__ with the joined message and loses `problem`.
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), str(self), self.problem))
 
@@ -52,8 +55,10 @@ class RunFolderError(HsslError, OSError):
     """An output folder that holds something else, or a run's folder that is not one."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A remedy that names the known word nearest to `word`."""
+def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """A remedy that names the known word nearest to `word`; `otherwise` replaces the whole list where none is near."""
     names = sorted(known)
     close = get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(names)}"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return otherwise or f"choose one of: {', '.join(names)}"

@@ -1,0 +1,21 @@
+"""Backbones f: images -> GroupFeatures."""
+
+from hssl.backbones.backbone import Backbone, randomize_statistics
+from hssl.backbones.resnet20 import BasicBlock, CIFAR10ResNet20, ResNet20, TinyImageNetResNet20
+from hssl.backbones.three_layer import ThreeLayer
+from hssl.backbones.unstructured import MLP, PlainResNet20, PlainThreeLayer
+from hssl.backbones.wrap import Wrap
+
+__all__ = [
+    "MLP",
+    "Backbone",
+    "BasicBlock",
+    "CIFAR10ResNet20",
+    "PlainResNet20",
+    "PlainThreeLayer",
+    "ResNet20",
+    "ThreeLayer",
+    "TinyImageNetResNet20",
+    "Wrap",
+    "randomize_statistics",
+]

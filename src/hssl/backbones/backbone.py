@@ -1,0 +1,109 @@
+"""The contract of a backbone f: images -> GroupFeatures, with the size check at build time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hssl.errors import ConfigurationError, SizeError
+from hssl.groups import Group, GroupFeatures, Product, Translations
+from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, SpatialStep, check_size, legal_sizes
+from hssl.layers.sizes import output_size, total_stride
+
+
+class Backbone(nn.Module, ABC):
+    """A network whose features are indexed by a group.
+
+    Attributes:
+        group: the group of the network's filters; `Translations` for a plain convolutional network.
+        in_channels: channels of the images.
+        channels: C, the dimension of a fiber.
+        resolution: height and width in pixels that it was built and checked for.
+        feature_group: what indexes the features: positions, or the group and positions, or the group alone.
+    """
+
+    group: Group
+    in_channels: int
+    channels: int
+    resolution: int
+    feature_group: Group
+
+    @abstractmethod
+    def maps(self, images: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> values [B, C', *feature_group.axes] (a group axis of one may be kept)."""
+
+    @abstractmethod
+    def spatial_steps(self) -> Sequence[SpatialStep]:
+        """What each layer does to the size of a map, in order; empty for a network without convolutions."""
+
+    @property
+    def total_stride(self) -> int:
+        """Pixels of the image a step of the feature map."""
+        return total_stride(self.spatial_steps())
+
+    def legal_sizes(self, near: int) -> list[int]:
+        """Input sizes next to `near` that keep the group's exactness."""
+        return legal_sizes(self.spatial_steps(), self.group, near)
+
+    def _check_and_bind(self, resolution: int) -> None:
+        """Check the resolution against every layer, and bind the feature group to the grid that comes out."""
+        steps = self.spatial_steps()
+        check_size(steps, resolution, self.group, type(self).__name__)
+        self.resolution = resolution
+        size = output_size(steps, resolution)
+        if isinstance(self.group, Translations):
+            self.feature_group = self.group.on_grid((size, size), total_stride(steps))
+        else:
+            positions = Translations((size, size), stride=total_stride(steps), circular=self.group.circular)
+            self.feature_group = Product(self.group, positions)
+
+    def forward(self, images: Tensor) -> GroupFeatures:
+        """f(x): images [B, C, H, W] -> GroupFeatures [B, C', *feature_group.axes].
+
+        Raises:
+            SizeError: images of another size or number of channels than the network was built for.
+        """
+        expected = (self.in_channels, self.resolution, self.resolution)
+        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            raise SizeError(
+                f"this {type(self).__name__} was built for images [batch, {', '.join(map(str, expected))}]",
+                arrived=f"a tensor of shape {tuple(images.shape)}",
+                remedy="build the network with the images' channels and resolution",
+            )
+        values = self.maps(images)
+        return GroupFeatures(values.reshape(*values.shape[:2], *self.feature_group.axes), self.feature_group)
+
+    def materialize(self) -> Backbone:
+        """Replace every steerable layer by its plain convolution, in place; the outputs stay, further training does not."""
+        for module in list(self.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, LiftingConv2d | GroupConv2d | PointwiseConv2d):
+                    setattr(module, name, child.materialize())
+        return self
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels} x {self.resolution} x {self.resolution} -> {self.channels} x {self.feature_group}"
+
+
+def scaled(channels: int, width: float) -> int:
+    """A channel count times the width factor, at least one."""
+    if not width > 0:
+        raise ConfigurationError("the width factor is positive", arrived=width)
+    return max(1, round(channels * width))
+
+
+def randomize_statistics(module: nn.Module, generator: torch.Generator) -> None:
+    """Give every BatchNorm random running statistics and affine parameters, so that a check cannot pass by their being trivial."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
+            assert part.running_var is not None
+            part.running_mean.copy_(torch.randn(part.num_features, generator=generator) * 0.1)
+            part.running_var.copy_(torch.rand(part.num_features, generator=generator) + 0.5)
+            with torch.no_grad():
+                part.weight.copy_(torch.rand(part.num_features, generator=generator) + 0.5)
+                part.bias.copy_(torch.randn(part.num_features, generator=generator) * 0.1)
+
+

@@ -1,0 +1,57 @@
+"""The three-layer network of the MNIST experiments (appendix B)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from hssl.backbones.backbone import Backbone, scaled
+from hssl.groups import Group
+from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, SpatialStep
+
+
+class ThreeLayer(Backbone):
+    """Channels (32, 64, 128), kernels (11, 7, 7), effective sizes (11, 3, 3), strides (1, 2, 2), paddings (5, 3, 3).
+
+    No biases; BatchNorm and ReLU after each layer; the last ReLU's output is z, [B, 128, G, 8, 8] for 29 to 32 pixels.
+
+    Args:
+        group: of the filters.
+        in_channels: of the images.
+        resolution: pixels; quarter turns need N = 1 mod 4, circular shifts N = 0 mod 4.
+        width: factor on the channel counts.
+        basis: `sesn` (the paper's) or `untruncated`.
+        full_extent: convolve over the whole cyclic group axis (p4) instead of stream by stream.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        *,
+        in_channels: int = 1,
+        resolution: int = 29,
+        width: float = 1.0,
+        basis: BasisKind = "sesn",
+        full_extent: bool = False,
+    ) -> None:
+        super().__init__()
+        self.group, self.in_channels = group, in_channels
+        first, second, self.channels = (scaled(channels, width) for channels in (32, 64, 128))
+        extent = group.streams if full_extent else 1
+        self.lift = LiftingConv2d(in_channels, first, 11, 11, group, padding=5, basis=basis)
+        self.norm1 = GroupBatchNorm(first)
+        self.conv2 = GroupConv2d(first, second, 7, 3, group, stride=2, padding=3, basis=basis, extent=extent)
+        self.norm2 = GroupBatchNorm(second)
+        self.conv3 = GroupConv2d(second, self.channels, 7, 3, group, stride=2, padding=3, basis=basis, extent=extent)
+        self.norm3 = GroupBatchNorm(self.channels)
+        self.relu = nn.ReLU()
+        self._check_and_bind(resolution)
+
+    def spatial_steps(self) -> Sequence[SpatialStep]:
+        return (self.lift.spatial_step("lift"), self.conv2.spatial_step("conv2"), self.conv3.spatial_step("conv3"))
+
+    def maps(self, images: Tensor) -> Tensor:
+        z = self.relu(self.norm1(self.lift(images)))
+        z = self.relu(self.norm2(self.conv2(z)))
+        return self.relu(self.norm3(self.conv3(z)))  # type: ignore[no-any-return]

@@ -1,0 +1,141 @@
+"""Data sets of the Hugging Face hub, and folders written by `datasets.save_to_disk`."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hssl.data.arrow import class_names, encoded, image_column, label_column, label_values
+from hssl.data.split import Encoded, EncodedPixels, Indices, Source, Split, find_held_out, find_train
+from hssl.errors import DataError
+
+REPOSITORIES = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "tiny-imagenet": "zh-plus/tiny-imagenet"}
+ACCEPTED = "a folder written by datasets.save_to_disk"
+
+_ROWS = 256
+_PATIENCE_SECONDS = 5.0
+
+
+def read_hub(repository: str) -> Source:
+    """A data set of the hub, from the local cache when the hub cannot be reached.
+
+    Raises:
+        DataError: neither the hub nor the cache has it, or it is not a data set of images.
+    """
+    import datasets
+
+    unreachable = _why_unreachable(repository)
+    try:
+        # One short question decides: `load_dataset` itself would try, wait and warn for minutes without a network.
+        with _offline() if unreachable else _as_configured():
+            loaded = datasets.load_dataset(repository)
+    # What goes wrong between here and a hub has no common base class.
+    except Exception as error:
+        reason = unreachable or _first_line(error)
+        raise DataError(
+            f"the data set '{repository}' cannot be fetched from the hub and is not in the local cache",
+            arrived=reason,
+            remedy="give a folder that holds the data with --data.root, or try again with a network connection",
+        ) from error
+    return _read_splits(loaded, f"hub data set {repository}")
+
+
+def is_saved(root: Path) -> bool:
+    """Whether `root` was written by `datasets.save_to_disk`."""
+    return (root / "dataset_dict.json").is_file() or (root / "state.json").is_file()
+
+
+def read_saved(root: Path) -> Source:
+    """A folder written by `datasets.save_to_disk`.
+
+    Raises:
+        DataError: it is damaged, or not a data set of images.
+    """
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(root))
+    except Exception as error:
+        raise DataError(
+            f"the saved data set in {root} cannot be read", arrived=_first_line(error), remedy="save or copy it again"
+        ) from error
+    return _read_splits(loaded, f"saved data set in {root}")
+
+
+def _read_splits(loaded: Any, description: str) -> Source:
+    import datasets
+
+    splits: dict[str, Any] = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+    train = find_train(splits)
+    if train is None:
+        raise DataError(f"the {description} has no split 'train'", arrived=", ".join(splits) or "no split at all")
+    held_out = tuple(_open_split(name, splits[name], description) for name in find_held_out(splits))
+    names = class_names(splits[train].features.arrow_schema)
+    return Source(description, _open_split(train, splits[train], description), held_out, names)
+
+
+def _open_split(name: str, dataset: Any, description: str) -> Split:
+    where = f"split '{name}' of the {description}"
+    schema = dataset.features.arrow_schema
+    image, label = image_column(schema, where), label_column(schema)
+    # As Arrow, so that images stay encoded and a selection or shuffle saved with the data set is respected.
+    table = dataset.with_format("arrow")
+    labels = None if label is None else label_values(table.select_columns([label])[:].column(0), where)
+
+    def read(indices: Indices) -> Iterator[Encoded]:
+        images = table.select_columns([image])
+        for start in range(0, len(indices), _ROWS):
+            rows = indices[start : start + _ROWS].tolist()
+            for row, cell in zip(rows, images[rows].column(0).to_pylist(), strict=True):
+                yield encoded(cell, f"row {row} of split '{name}'")
+
+    return Split(name, EncodedPixels(len(dataset), read), labels)
+
+
+def _why_unreachable(repository: str) -> str | None:
+    """None when the hub answers for this repository, else the reason, within seconds."""
+    from huggingface_hub import HfApi
+
+    answers: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            HfApi().dataset_info(repository, timeout=_PATIENCE_SECONDS)
+            answers.append(None)
+        except Exception as error:
+            answers.append(_first_line(error))
+
+    # In a thread of its own, because the time limit does not cover the look-up of the host's name.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(2 * _PATIENCE_SECONDS)
+    return answers[0] if answers else f"no answer within {2 * _PATIENCE_SECONDS:.0f} seconds"
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    import datasets
+    import huggingface_hub.constants as constants
+
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    before = (datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE, [logger.level for logger in loggers])
+    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE, levels = before
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _as_configured() -> Iterator[None]:
+    yield
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -1,0 +1,171 @@
+"""Batches cut from a store by index: no worker processes, no state but (epoch, next batch), exact after a resume."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from hssl.data.image_store import ImageStore
+from hssl.errors import ConfigurationError, DataError
+from hssl.shapes import Images, Labels
+
+
+class Batch(NamedTuple):
+    """One rank's part of a step.
+
+    Attributes:
+        images: normalised, [B, C, H, W].
+        labels: int64 [B]; all -1 when the store has no labels, so that every batch has the same form.
+        indices: int64 [B], positions in the store.
+    """
+
+    images: Images
+    labels: Labels
+    indices: Labels
+
+
+class BatchLoader:
+    """Iterates one epoch at a time over a store; each full iteration advances `epoch` by one.
+
+    The order of an epoch is a function of (seed, epoch) alone. A global batch is the same for any number of ranks: rank
+    r takes the r-th contiguous part of it. Leaving an iteration early and starting another one begins the same epoch
+    again; only a loaded state continues within an epoch.
+
+    Args:
+        store: on the device where the batches are wanted.
+        batch_size: images a step over all ranks. With `drop_last`, at most the whole store; the attribute
+            `batch_size` tells what it came to.
+        seed: of the order.
+        rank, world_size: which part of each global batch to yield, of how many.
+        shuffle: False keeps the order of the store.
+        drop_last: leave the incomplete batch at the end out; else its parts differ by at most one image between
+            ranks, and may be empty.
+        dtype: of the images.
+
+    Raises:
+        ConfigurationError: a rank outside the world, or a batch that does not divide among the ranks.
+        DataError: fewer images than ranks.
+    """
+
+    def __init__(
+        self,
+        store: ImageStore,
+        batch_size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        shuffle: bool = True,
+        drop_last: bool = True,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if not 0 <= rank < world_size:
+            raise ConfigurationError("a rank outside the world", arrived=f"rank {rank} of {world_size}")
+        if batch_size < 1 or (drop_last and batch_size % world_size):
+            raise ConfigurationError(
+                "a batch does not divide among the devices",
+                arrived=f"batch size {batch_size} on {world_size}",
+                accepted=f"a positive multiple of {world_size}",
+                remedy=f"--trainer.batch_size {max(1, round(batch_size / world_size)) * world_size}",
+            )
+        if drop_last and len(store) < batch_size:
+            batch_size = len(store) // world_size * world_size
+            if batch_size == 0:
+                raise DataError(
+                    "there are fewer images than devices", arrived=f"{len(store)} images, {world_size} devices"
+                )
+        self.store = store
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.dtype = dtype
+        self._epoch = 0
+        self._next_batch = 0
+        self._first_batch = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"BatchLoader({len(self.store):,} images -> {len(self)} batches of {self.batch_size}, "
+            f"seed {self.seed}, rank {self.rank} of {self.world_size})"
+        )
+
+    def __len__(self) -> int:
+        """Steps in an epoch."""
+        complete, rest = divmod(len(self.store), self.batch_size)
+        return complete + (rest > 0 and not self.drop_last)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next batch belongs to."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Goes to the beginning of `epoch`; stays where it is when that is the epoch already."""
+        if epoch != self._epoch:
+            self._epoch, self._next_batch, self._first_batch = epoch, 0, 0
+
+    def order(self, epoch: int) -> Labels:
+        """The indices of a whole epoch, int64 [N] on the store's device."""
+        if not self.shuffle:
+            return torch.arange(len(self.store), device=self.store.images.device)
+        digest = hashlib.sha256(f"{self.seed}:{epoch}".encode()).digest()
+        # On the CPU always: generators of different devices give different orders for one seed.
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        return torch.randperm(len(self.store), generator=generator).to(self.store.images.device)
+
+    def __iter__(self) -> Iterator[Batch]:
+        first, self._first_batch = self._first_batch, 0
+        epoch, steps, total = self._epoch, len(self), len(self.store)
+        order = self.order(epoch)
+        labels = self.store.labels
+        for step in range(first, steps):
+            begin, end = step * self.batch_size, min((step + 1) * self.batch_size, total)
+            part = slice(
+                begin + (end - begin) * self.rank // self.world_size,
+                begin + (end - begin) * (self.rank + 1) // self.world_size,
+            )
+            indices = order[part]
+            # Before the yield: a state saved while this batch is worked on continues with the batch after it.
+            self._epoch, self._next_batch = (epoch, step + 1) if step + 1 < steps else (epoch + 1, 0)
+            yield Batch(
+                self.store.batch(indices, self.dtype),
+                torch.full_like(indices, -1) if labels is None else labels.index_select(0, indices),
+                indices,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the iteration stands, and what the order depends on. The same on every rank."""
+        return {"epoch": self._epoch, "next_batch": self._next_batch, **self._identity()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues exactly after the last batch of the saved iteration.
+
+        Raises:
+            ConfigurationError: the state of a loader that would yield other batches.
+        """
+        unlike = [
+            f"{name}: {state.get(name)!r} there, {value!r} here"
+            for name, value in self._identity().items()
+            if state.get(name) != value
+        ]
+        if unlike:
+            raise ConfigurationError(
+                "the saved position belongs to another order of images",
+                arrived="; ".join(unlike),
+                remedy="resume with the data, batch size and seed of the run that saved it",
+            )
+        self._epoch, self._next_batch = int(state["epoch"]), int(state["next_batch"])
+        self._first_batch = self._next_batch
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "images": len(self.store),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+        }

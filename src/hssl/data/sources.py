@@ -1,0 +1,241 @@
+"""`load_data`: a configuration in, two stores of images out, whatever the layout of the files."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hssl.config import DataConfig
+from hssl.data import folder, hub, idx, parquet
+from hssl.data.digits import read_digits
+from hssl.data.image_store import ImageStore, channel_statistics
+from hssl.data.labels import balanced_choice, encode_labels, hold_out
+from hssl.data.pixels import Decoded, decode, unify_channels
+from hssl.data.split import Indices, Source, Split
+from hssl.errors import ConfigurationError, DataError, nearest
+from hssl.shapes import StoredImages
+
+# A held-out split belongs to the data, not to the run: every seed is measured on the same images.
+_HOLD_OUT_SEED = (20221108,)
+_TRAIN, _TEST = 0, 1
+_NAMED_AT_MOST = 10
+
+# name: (channels, classes), to notice a folder that holds something else than the configuration says.
+_KNOWN = {"digits": (1, 10), "mnist": (1, 10), "cifar10": (3, 10), "tiny-imagenet": (3, 200)}
+_LAYOUTS = "; ".join((idx.ACCEPTED, parquet.ACCEPTED, hub.ACCEPTED, folder.ACCEPTED))
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """What a run trains and is tested on.
+
+    Attributes:
+        train, test: stores with the same channels, resolution, normalisation and classes, on the CPU.
+        channels: 1 when every image of both is grey (or made so by the configuration), else 3.
+        num_classes: None without labels. Both stores have labels, or neither.
+        source: one line for people: what it is and where it lies.
+        notes: one line for everything that is not as one might expect, such as images left out.
+    """
+
+    train: ImageStore
+    test: ImageStore
+    channels: int
+    num_classes: int | None
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def load_data(config: DataConfig, seed: int = 0) -> DataSets:
+    """Opens, chooses, decodes and normalises the configured images.
+
+    With `config.root` the layout is told by what the folder holds: IDX files, parquet files, a saved Hugging Face data
+    set or image files. Only chosen images are decoded. Statistics come from the training store alone.
+
+    Args:
+        seed: of the choice of `train_images` and `test_images`; it does not move the border between train and test.
+
+    Raises:
+        DataError: data that is missing, empty, truncated, inconsistent or unreadable.
+        ConfigurationError: an unknown name, or sizes that contradict each other.
+    """
+    source = _open(config)
+    source, train_rows, test_rows = _divide(source, config.test_fraction)
+    notes = list(source.notes)
+    train, test = source.train, source.held_out[0]
+    train_labels: Indices | None = None
+    test_labels: Indices | None = None
+    names: tuple[str, ...] = ()
+    if train.labels is not None and test.labels is not None:
+        # All labels, not only the chosen ones: a class keeps its number whatever is chosen.
+        train_labels, test_labels, names = encode_labels(
+            train.labels[train_rows], test.labels[test_rows], source.class_names
+        )
+
+    train_rows, train_labels = _choose(train_rows, train_labels, config.train_images, (seed, _TRAIN), "training", notes)
+    test_rows, test_labels = _choose(test_rows, test_labels, config.test_images, (seed, _TEST), "test", notes)
+    train_images, train_labels = _decoded(train, train_rows, train_labels, config, "training", notes, at_least=2)
+    test_images, test_labels = _decoded(test, test_rows, test_labels, config, "test", notes, at_least=1)
+    train_images, test_images = unify_channels(train_images, test_images)
+
+    channels = train_images.shape[1]
+    mean, std = torch.zeros(channels), torch.ones(channels)
+    if config.normalize == "standardize":
+        mean, std = channel_statistics(train_images)
+    if config.name in _KNOWN and config.root is not None:
+        notes += _mismatch(config, channels, len(names))
+    return DataSets(
+        train=ImageStore(train_images, _tensor(train_labels), mean, std, names),
+        test=ImageStore(test_images, _tensor(test_labels), mean, std, names),
+        channels=channels,
+        num_classes=len(names) or None,
+        source=f"{source.description}: {len(train_images):,} training and {len(test_images):,} test images",
+        notes=tuple(notes),
+    )
+
+
+def _open(config: DataConfig) -> Source:
+    if config.root is not None:
+        return _open_root(Path(config.root).expanduser())
+    if config.name == "digits":
+        return read_digits()
+    if config.name in hub.REPOSITORIES:
+        return hub.read_hub(hub.REPOSITORIES[config.name])
+    if config.name.startswith("hub:"):
+        repository = config.name.removeprefix("hub:")
+        if not repository or len(repository.split("/")) > 2 or not all(repository.split("/")):
+            raise ConfigurationError(
+                "the name of a hub data set is incomplete", arrived=config.name, accepted="hub:OWNER/NAME"
+            )
+        return hub.read_hub(repository)
+    if config.name == "folder":
+        raise ConfigurationError("a folder of images needs its path", remedy="give the folder with --data.root")
+    known = [*_KNOWN, "folder", "hub:OWNER/NAME"]
+    raise ConfigurationError(
+        f"there is no data set '{config.name}'", accepted=", ".join(known), remedy=nearest(config.name, known)
+    )
+
+
+def _open_root(root: Path) -> Source:
+    try:
+        if not root.exists():
+            raise DataError(f"the folder {root} does not exist", remedy="correct --data.root")
+        if not root.is_dir():
+            raise DataError(f"{root} is a file", accepted="a folder", remedy=f"--data.root {root.parent}")
+        if (idx_files := idx.find_idx(root)) is not None:
+            return idx.read_idx(idx_files)
+        if hub.is_saved(root):
+            return hub.read_saved(root)
+        if (parquet_files := parquet.find_parquet(root)) is not None:
+            return parquet.read_parquet(parquet_files)
+        if folder.has_images(root):
+            return folder.read_folder(root)
+    except OSError as error:
+        raise DataError(f"{root} cannot be read", arrived=f"{error.strerror or error}") from error
+    raise DataError(
+        f"{root} holds no images in a layout that is known",
+        arrived=_inventory(root),
+        accepted=_LAYOUTS,
+        remedy="point --data.root at the folder that holds the files themselves",
+    )
+
+
+def _inventory(root: Path) -> str:
+    entries = sorted(root.iterdir())
+    if not entries:
+        return "an empty folder"
+    kinds = Counter("folder" if entry.is_dir() else entry.suffix or "file without ending" for entry in entries)
+    return ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(8)) + f" (such as {entries[0].name})"
+
+
+def _divide(source: Source, fraction: float) -> tuple[Source, Indices, Indices]:
+    """The source with exactly one test split and labels on both splits or neither; the rows that belong to each."""
+    notes = list(source.notes)
+    train, held_out = source.train, source.held_out
+    if train.labels is None:
+        if any(split.labels is not None for split in held_out):
+            notes.append("the training images carry no labels, so those of the test images are not used")
+        held_out = tuple(replace(split, labels=None) for split in held_out)
+        usable = held_out
+    else:
+        usable = tuple(split for split in held_out if split.labels is not None)
+        if held_out and held_out[:1] != usable[:1]:
+            instead = f"split '{usable[0].name}' is used" if usable else "a share of the training images is held out"
+            notes.append(f"the split '{held_out[0].name}' carries no labels; {instead} instead")
+    if usable:
+        rows = np.arange(len(train)), np.arange(len(usable[0]))
+        return replace(source, held_out=usable[:1], notes=tuple(notes)), *rows
+
+    wanted = max(1, round(len(train) * fraction))
+    kept, out = hold_out(train.labels, len(train), wanted, _HOLD_OUT_SEED)
+    if len(out) == 0 or len(kept) < 2:
+        raise DataError(
+            f"there are too few images to hold some out for the test: {source.description}",
+            arrived=f"{len(train)} images"
+            + ("" if train.labels is None else f" of {len(np.unique(train.labels))} classes"),
+            accepted="at least 2 training images and 1 for the test; a class of one image stays in training",
+            remedy="add images, or a test split of their own",
+        )
+    notes.append(f"there is no test split: {len(out):,} of {len(train):,} images are held out, the same for every seed")
+    return replace(source, held_out=(train,), notes=tuple(notes)), kept, out
+
+
+def _choose(
+    rows: Indices, labels: Indices | None, wanted: int | None, seed: tuple[int, int], what: str, notes: list[str]
+) -> tuple[Indices, Indices | None]:
+    if wanted is None or wanted == len(rows):
+        return rows, labels
+    if wanted > len(rows):
+        notes.append(f"{wanted:,} {what} images were asked for, there are {len(rows):,}: all are used")
+        return rows, labels
+    chosen = balanced_choice(labels, len(rows), wanted, seed)
+    if labels is not None and (classes := len(np.unique(labels))) > wanted:
+        notes.append(f"{wanted:,} {what} images cannot cover {classes:,} classes")
+    return rows[chosen], None if labels is None else labels[chosen]
+
+
+def _decoded(
+    split: Split,
+    rows: Indices,
+    labels: Indices | None,
+    config: DataConfig,
+    what: str,
+    notes: list[str],
+    *,
+    at_least: int,
+) -> tuple[StoredImages, Indices | None]:
+    decoded: Decoded = decode(split, rows, config)
+    if decoded.left_out:
+        named = ", ".join(decoded.left_out[:_NAMED_AT_MOST])
+        rest = len(decoded.left_out) - _NAMED_AT_MOST
+        notes.append(
+            f"left out {len(decoded.left_out):,} of {len(rows):,} {what} images that cannot be read: {named}"
+            + (f" and {rest:,} more" if rest > 0 else "")
+        )
+    if len(decoded.images) < at_least:
+        raise DataError(
+            f"there are too few {what} images",
+            arrived=f"{len(decoded.images)}" + (f"; {notes[-1]}" if decoded.left_out else ""),
+            accepted=f"at least {at_least}",
+            remedy="add images",
+        )
+    return decoded.images, None if labels is None else labels[np.searchsorted(rows, decoded.positions)]
+
+
+def _mismatch(config: DataConfig, channels: int, classes: int) -> list[str]:
+    known_channels, known_classes = _KNOWN[config.name]
+    kinds = {1: "grey", 3: "colour"}
+    unlike = []
+    if config.grey is None and channels != known_channels:
+        unlike.append(f"{kinds[channels]} images, not {kinds[known_channels]} ones")
+    if classes != known_classes:
+        unlike.append(f"{classes or 'no'} classes, not {known_classes}")
+    if not unlike:
+        return []
+    return [f"data.name is '{config.name}', but the folder holds {' and '.join(unlike)}; the folder decides"]
+
+
+def _tensor(labels: Indices | None) -> Tensor | None:
+    return None if labels is None else torch.from_numpy(labels.astype(np.int64))

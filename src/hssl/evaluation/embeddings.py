@@ -1,0 +1,42 @@
+"""Features of a whole data set, computed once."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hssl.data.image_store import ImageStore
+from hssl.errors import DataError, SizeError
+
+
+def embed(encode: Callable[[Tensor], Tensor], store: ImageStore, batch_size: int = 256) -> Tensor:
+    """The features of every image of a store, in the store's order.
+
+    Args:
+        encode: images [B, C, H, W] to pooled features [B, D]; its network is already in eval mode.
+        store: N images, on the device of the network.
+        batch_size: images a pass; it changes the memory, not the features.
+
+    Returns:
+        Features [N, D], float32, on the CPU.
+
+    Raises:
+        DataError: the store is empty.
+        SizeError: `encode` gives something else than one vector an image.
+    """
+    if len(store) == 0:
+        raise DataError("there are no images to embed", accepted="a store with one image or more")
+    parts: list[Tensor] = []
+    with torch.inference_mode():
+        for indices in torch.split(torch.arange(len(store), device=store.images.device), batch_size):
+            features = encode(store.batch(indices))
+            if features.ndim != 2 or features.shape[0] != indices.numel():
+                raise SizeError(
+                    "a probe needs one feature vector an image",
+                    arrived=f"{list(features.shape)} for {indices.numel()} images",
+                    accepted="[B, D]",
+                    remedy="pool over the group and over space, or flatten, in `encode`",
+                )
+            parts.append(features.float().cpu())
+    # Joined outside of inference mode: an inference tensor could never take part in anything with gradients.
+    return torch.cat(parts)

@@ -1,0 +1,139 @@
+"""The paper's readout: a small classifier on detached features, here trained after the network (appendix B)."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from hssl.data.image_store import ImageStore
+from hssl.errors import DataError
+
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 1e-4
+
+
+def fit_readout(
+    readout: nn.Module,
+    features: Callable[[Tensor], Tensor],
+    store: ImageStore,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    cache_bytes: int = 2**30,
+) -> None:
+    """Trains a readout in place on frozen features: AdamW (1e-3, decay 1e-4), cosine to zero, cross-entropy.
+
+    The initial weights are the caller's. On return the readout is in eval mode. Every epoch reads the same features
+    (there is no augmentation), so they are kept where they fit into `cache_bytes`, and computed anew each epoch where
+    not; both ways train the same readout.
+
+    Args:
+        readout: features to logits [B, classes], on the store's device.
+        features: images [B, C, H, W] to features [B, ...] of a network in eval mode.
+        store: the training images, with labels.
+        epochs: passes over the store.
+        batch_size: examples a step.
+        seed: of the order of the examples.
+
+    Raises:
+        DataError: no labels, or a loss that is not finite.
+    """
+    labels = _labels(store)
+    device = store.images.device
+    generator = torch.Generator().manual_seed(seed)
+    read = _cached(features, store, batch_size, cache_bytes)
+    optimizer = torch.optim.AdamW(readout.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    steps = epochs * len(list(_batches(torch.arange(len(store)), batch_size)))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, steps))
+    readout.train()
+    for epoch in range(epochs):
+        total = torch.zeros((), device=device)
+        for indices in _batches(torch.randperm(len(store), generator=generator), batch_size):
+            chosen = indices.to(device)
+            loss = nn.functional.cross_entropy(readout(read(chosen)).float(), labels[chosen])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+        if not torch.isfinite(total):
+            raise _diverged(f"a readout loss of {total.item()} in epoch {epoch}")
+    readout.eval()
+
+
+def readout_accuracy(predict: Callable[[Tensor], Tensor], store: ImageStore, batch_size: int = 256) -> float:
+    """Top-1 accuracy in percent over all images of a store (micro average), as in tables 1 and 2 of the paper.
+
+    Args:
+        predict: images [B, C, H, W] to logits [B, classes], in eval mode.
+        store: images with labels.
+
+    Raises:
+        DataError: no labels, a label that the readout has no output for, or logits that are not finite.
+    """
+    labels = _labels(store)
+    metric: MulticlassAccuracy | None = None
+    with torch.inference_mode():
+        for indices in torch.split(torch.arange(len(store), device=store.images.device), batch_size):
+            logits = predict(store.batch(indices)).float()
+            if not torch.isfinite(logits).all():
+                raise _diverged("logits with NaN or infinity")
+            if metric is None:
+                classes = logits.shape[1]
+                if int(labels.max()) >= classes:
+                    raise DataError(
+                        "a label has no output in the readout",
+                        arrived=f"label {int(labels.max())}",
+                        accepted=f"0 to {classes - 1}",
+                        remedy="evaluate on the data set that the readout was trained on",
+                    )
+                metric = MulticlassAccuracy(num_classes=classes, average="micro").to(logits.device)
+            metric.update(logits, labels[indices])
+    if metric is None:
+        raise DataError("there are no images to evaluate on", accepted="a store with one image or more")
+    return 100.0 * float(metric.compute())
+
+
+def _labels(store: ImageStore) -> Tensor:
+    if store.labels is None:
+        raise DataError(
+            "the images have no labels, and a readout needs them",
+            accepted="data with labels",
+            remedy="use a folder with one sub-folder a class; training without labels needs no readout",
+        )
+    return store.labels
+
+
+def _diverged(what: str) -> DataError:
+    return DataError(
+        "the features or the readout are not finite: the training diverged",
+        arrived=what,
+        remedy="look at train/loss in metrics.jsonl; lower optimizer.learning_rate or train with trainer.precision 32",
+    )
+
+
+def _batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
+    for indices in torch.split(order, batch_size):
+        # BatchNorm has no statistics of a single example; another epoch's order brings the one left over back in.
+        if indices.numel() > 1 or order.numel() == 1:
+            yield indices
+
+
+def _cached(
+    features: Callable[[Tensor], Tensor], store: ImageStore, batch_size: int, cache_bytes: int
+) -> Callable[[Tensor], Tensor]:
+    """Reads features by index: from memory where all of them fit, else through the network."""
+    device = store.images.device
+
+    def compute(indices: Tensor) -> Tensor:
+        # no_grad, not inference_mode: the readout's backward pass needs these tensors.
+        with torch.no_grad():
+            return features(store.batch(indices)).detach()
+
+    example = compute(torch.zeros(1, dtype=torch.long, device=device))
+    if example.element_size() * example[0].numel() * len(store) > cache_bytes:
+        return compute
+    kept = torch.cat([compute(indices) for indices in torch.split(torch.arange(len(store), device=device), batch_size)])
+    return lambda indices: kept[indices]

@@ -1,0 +1,125 @@
+"""How much of the paper's compute a run spends: one table, and the rule that keeps a shorter run the same method.
+
+A budget scales epochs, batch, width and the number of images. The learning rate and the warm-up follow by rule, and
+nothing else changes: groups, layers, views, objective, optimizer and resolution are the recipe's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from hssl.config import BudgetName
+from hssl.experiments import paper
+
+Workload = Literal[
+    "digits", "mnist", "mnist-mlp", "mnist-cnn", "cifar10", "cifar10-cnn", "tiny-imagenet", "folder"
+]  # fmt: skip
+BUDGET_NAMES: tuple[BudgetName, ...] = get_args(BudgetName)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one run may spend. `width` multiplies the recipe's own; `minutes` is an upper estimate on two CPU cores."""
+
+    epochs: int
+    batch_size: int
+    width: float = 1.0
+    train_images: int | None = None
+    test_images: int | None = None
+    minutes: float | None = None
+
+
+BUDGETS: Mapping[BudgetName, Mapping[Workload, Budget]] = MappingProxyType(
+    {   #                           epochs  batch  width   train  test  minutes
+        "smoke": {
+            "digits":        Budget(     3,   128,  1 / 4,   512,  256, minutes=1),
+            "mnist":         Budget(     2,   128,  1 / 4,  1024,  512, minutes=1),
+            "mnist-mlp":     Budget(     2,   128,  1 / 4,  1024,  512, minutes=1),
+            "mnist-cnn":     Budget(     2,   128,  1 / 8,  1024,  512, minutes=1),
+            "cifar10":       Budget(     2,    64, 1 / 16,   512,  256, minutes=1),
+            "cifar10-cnn":   Budget(     2,    64, 1 / 32,   512,  256, minutes=1),
+            "tiny-imagenet": Budget(     2,    64, 1 / 16,   512,  256, minutes=1),
+            "folder":        Budget(     1,    32,  1 / 4,   256,  128, minutes=1),
+        },
+        "quick": {
+            "digits":        Budget(    30,   128,  1 / 2,  None, None, minutes=1),
+            "mnist":         Budget(    16,   256,  1 / 2,  5000, 5000, minutes=5),
+            "mnist-mlp":     Budget(    16,   256,  1 / 2,  5000, 5000, minutes=5),
+            "mnist-cnn":     Budget(    16,   256,  1 / 4,  5000, 5000, minutes=5),
+            "cifar10":       Budget(     4,   128, 1 / 16,  2000, 1000, minutes=5),
+            "cifar10-cnn":   Budget(     4,   128, 1 / 32,  2000, 1000, minutes=5),
+            "tiny-imagenet": Budget(     4,   128,  1 / 8,  2000, 1000, minutes=5),
+            "folder":        Budget(     3,    64,  1 / 4,  1000,  500, minutes=5),
+        },
+        # The embedded digits and one's own folder are not in the paper and may hold fewer images than its batch.
+        "paper": {
+            "digits":        Budget(   500,   256),
+            "mnist":         Budget(   500,  4096),
+            "mnist-mlp":     Budget(   500,  4096),
+            "mnist-cnn":     Budget(   500,  4096),
+            "cifar10":       Budget(  1300,  4096),
+            "cifar10-cnn":   Budget(  1300,  4096),
+            "tiny-imagenet": Budget(  1300,  4096),
+            "folder":        Budget(  1300,   512),
+        },
+    }
+)  # fmt: skip
+
+LEARNING_RATE_LIMIT: Mapping[BudgetName, float] = MappingProxyType({"smoke": 2.0, "quick": 3.0, "paper": 1.0})
+"""The learning rate never grows beyond this: biases and BatchNorm are not adapted by LARS and take it as it stands."""
+
+DIGITS_TEST_FRACTION = 0.2
+TRAIN_IMAGES: Mapping[Workload, int | None] = MappingProxyType(
+    {
+        "digits": round(1797 * (1 - DIGITS_TEST_FRACTION)),
+        "mnist": paper.TRAIN_IMAGES["mnist"],
+        "mnist-mlp": paper.TRAIN_IMAGES["mnist"],
+        "mnist-cnn": paper.TRAIN_IMAGES["mnist"],
+        "cifar10": paper.TRAIN_IMAGES["cifar10"],
+        "cifar10-cnn": paper.TRAIN_IMAGES["cifar10"],
+        "tiny-imagenet": paper.TRAIN_IMAGES["tiny-imagenet"],
+        "folder": None,
+    }
+)
+"""Images of the whole training set; none where nobody can know before it is read."""
+
+REFERENCE: Mapping[Workload, paper.Dataset] = MappingProxyType(
+    {
+        "digits": "mnist",
+        "mnist": "mnist",
+        "mnist-mlp": "mnist",
+        "mnist-cnn": "mnist",
+        "cifar10": "cifar10",
+        "cifar10-cnn": "cifar10",
+        "tiny-imagenet": "tiny-imagenet",
+        "folder": "cifar10",
+    }
+)
+"""The runs of the paper whose number of steps and share of warm-up a workload is measured against."""
+
+
+def steps(workload: Workload, budget: BudgetName) -> int | None:
+    """Optimizer steps of a run, whole batches only; none where the number of images is not known."""
+    row = BUDGETS[budget][workload]
+    images = row.train_images or TRAIN_IMAGES[workload]
+    return None if images is None else row.epochs * max(1, images // row.batch_size)
+
+
+def learning_rate(workload: Workload, budget: BudgetName) -> float:
+    """0.1 x (steps of the paper / steps of this run), at least 0.1 and at most `LEARNING_RATE_LIMIT`.
+
+    LARS moves a layer by learning rate x trust coefficient x |w| a step, whatever the gradient's size. A run with a
+    twentieth of the steps would therefore end a twentieth of the way from where it began; the learning rate makes up
+    for it, as far as a network can bear.
+    """
+    taken = steps(workload, budget)
+    grown = paper.LEARNING_RATE * paper.steps(REFERENCE[workload]) / taken if taken else paper.LEARNING_RATE
+    return float(f"{min(max(grown, paper.LEARNING_RATE), LEARNING_RATE_LIMIT[budget]):.3g}")
+
+
+def warmup_epochs(workload: Workload, budget: BudgetName) -> float:
+    """The paper's share of the epochs (10 of 500, 10 of 1300), at least one epoch and at most half of them."""
+    epochs = BUDGETS[budget][workload].epochs
+    share = paper.WARMUP_EPOCHS / paper.EPOCHS[REFERENCE[workload]]
+    return min(max(1.0, float(f"{share * epochs:.3g}")), epochs / 2)

@@ -1,0 +1,187 @@
+"""Plots of the report as inline SVG whose text is text and whose colours are the page's, in light, dark and print."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hssl.experiments.record import RunRecord
+from hssl.experiments.tables import MODES, Row
+
+# matplotlib knows no CSS variables: each role is drawn in a colour that nothing else has and renamed in the SVG.
+_ROLES = {
+    "ink": "#0a0b01",
+    "muted": "#0a0b02",
+    "grid": "#0a0b03",
+    "paper": "#0a0b04",
+    "a-ssl": "#0a0b11",
+    "h-ssl": "#0a0b12",
+    "hybrid": "#0a0b13",
+    "frozen": "#0a0b14",
+    "supervised": "#0a0b15",
+}
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hssl",
+    "font.size": 9.5,
+    "text.color": _ROLES["ink"],
+    "axes.edgecolor": _ROLES["grid"],
+    "axes.labelcolor": _ROLES["muted"],
+    "xtick.color": _ROLES["grid"],
+    "ytick.color": _ROLES["grid"],
+    "xtick.labelcolor": _ROLES["muted"],
+    "ytick.labelcolor": _ROLES["muted"],
+    "grid.color": _ROLES["grid"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+}
+WIDTH_INCHES = 3.7
+
+
+def accuracy_bars(rows: Sequence[Row], name: str) -> str | None:
+    """Readout accuracy of one cell's rows: bar = mean, line = sample standard deviation, dot = run, diamond = paper.
+
+    Returns None where no run has labels.
+    """
+    shown = [row for row in rows if row.readout is not None]
+    if not shown:
+        return None
+    with rc_context(_STYLE):
+        height = 0.56 + 0.34 * len(shown)
+        figure = Figure(figsize=(WIDTH_INCHES, height))
+        axes = figure.add_axes((0.22, 0.46 / height, 0.51, 1 - 0.5 / height))
+        for place, row in enumerate(shown):
+            summary = row.readout
+            assert summary is not None
+            colour = _ROLES[row.mode]
+            axes.barh(place, summary.mean, 0.62, color=colour, alpha=0.35, linewidth=0)
+            if summary.std is not None:
+                axes.errorbar(summary.mean, place, xerr=summary.std, color=colour, capsize=4, linewidth=1.6)
+            runs = [record.evaluation.readout.accuracy for record in row.records if record.evaluation.readout]
+            axes.plot(runs, [place] * len(runs), "o", color=colour, markersize=4)
+            if row.paper is not None:
+                axes.plot(
+                    row.paper.mean,
+                    place,
+                    "D",
+                    color=_ROLES["paper"],
+                    markersize=6,
+                    markerfacecolor="none",
+                    clip_on=False,
+                )
+            # Beside the plot, so that no number ever lies over a bar, a dot or a diamond.
+            axes.text(1.07, place, str(summary), transform=axes.get_yaxis_transform(), va="center")
+        axes.set_yticks(range(len(shown)), [_row_name(row, shown) for row in shown], color=_ROLES["ink"])
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(len(shown) - 0.45, -0.55)
+        axes.set_xlabel("readout, test accuracy (%)")
+        axes.grid(axis="x", linewidth=0.6)
+        return _svg(figure, name, "Test accuracy: " + "; ".join(f"{row.mode_name} {row.readout}" for row in shown))
+
+
+def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str | None:
+    """A logged value by epoch: thin lines are runs, the thick one their mean. None where nothing was logged."""
+    measured = [(row, [line for record in row.records if (line := _curve(record, key))]) for row in rows]
+    curves = [(row, lines) for row, lines in measured if lines]
+    if not curves:
+        return None
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH_INCHES, 2.3))
+        axes = figure.add_axes((0.17, 0.19, 0.8, 0.76))
+        for row, lines in curves:
+            colour = _ROLES[row.mode]
+            for line in lines:
+                if len(lines) > 1:
+                    axes.plot(list(line), list(line.values()), color=colour, linewidth=0.7, alpha=0.4)
+            epochs = sorted(set[int].intersection(*(set(line) for line in lines)))
+            means = [sum(line[epoch] for line in lines) / len(lines) for epoch in epochs]
+            axes.plot(epochs, means, color=colour, linewidth=2, marker="o" if len(epochs) < 2 else None)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", linewidth=0.6)
+        return _svg(figure, name, f"{label} by epoch for {', '.join(row.mode_name for row, _ in curves)}")
+
+
+def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
+    """The error of each group element on a logarithmic axis, a dot a run; the dashed line is the bound to hold."""
+    shown = [row for row in rows if any(record.evaluation.equivariance for record in row.records)]
+    if not shown:
+        return None
+    measured = [record.evaluation.equivariance for row in shown for record in row.records]
+    elements = list(dict.fromkeys(element for item in measured if item for element in item.errors))
+    values = [value for item in measured if item for value in item.errors.values() if value]
+    bounds = {item.bound for item in measured if item and item.bound}
+    # An error of exactly zero (the identity) has no place on a logarithmic axis: it is drawn at its lower end.
+    floor = 10**-3 * min([*values, *bounds], default=1e-6)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH_INCHES, 2.3))
+        axes = figure.add_axes((0.17, 0.19, 0.8, 0.76))
+        for number, row in enumerate(shown):
+            shift = 0.14 * (number - (len(shown) - 1) / 2)
+            for record in row.records:
+                if (item := record.evaluation.equivariance) is None:
+                    continue
+                points = [
+                    (elements.index(element), error) for element, error in item.errors.items() if error is not None
+                ]
+                axes.plot(
+                    [place + shift for place, _ in points],
+                    [max(error, floor) for _, error in points],
+                    "o", color=_ROLES[row.mode], markersize=4.5, alpha=0.75,
+                )  # fmt: skip
+        for bound in bounds:
+            axes.axhline(bound, color=_ROLES["muted"], linestyle="--", linewidth=1)
+        axes.set_yscale("log")
+        _element_ticks(axes, elements)
+        axes.set_ylabel("relative error")
+        axes.grid(axis="y", linewidth=0.6)
+        return _svg(figure, name, f"Equivariance error by element: {', '.join(elements)}")
+
+
+def _element_ticks(axes: Axes, elements: Sequence[str]) -> None:
+    step = max(1, -(-len(elements) // 6))
+    axes.set_xticks(range(0, len(elements), step), elements[::step])
+    axes.set_xlim(-0.6, len(elements) - 0.4)
+    axes.set_xlabel("group element")
+
+
+def _row_name(row: Row, shown: Sequence[Row]) -> str:
+    same = [other for other in shown if other.mode == row.mode]
+    return row.mode_name if len(same) == 1 else f"{MODES[row.mode]} ({same.index(row) + 1})"
+
+
+def _curve(record: RunRecord, key: str) -> dict[int, float]:
+    return {entry["epoch"]: float(entry[key]) for entry in record.metrics if entry.get(key) is not None}
+
+
+def _svg(figure: Figure, name: str, description: str) -> str:
+    """The figure as an SVG element to stand in a page: themed, scalable, with identifiers of its own."""
+    buffer = io.StringIO()
+    metadata: Mapping[str, str | None] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", transparent=True, metadata=dict(metadata))
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for role, colour in _ROLES.items():
+        text = text.replace(colour, f"var(--{role})")
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
+    # Several plots share a page: every identifier and every reference to one gets the plot's name.
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(xlink:href|href)="#', rf'\1="#{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    size = re.search(r' width="([\d.]+)pt" height="[\d.]+pt"', text)
+    assert size is not None
+    frame = f'role="img" aria-label="{_attribute(description)}" style="max-width: {float(size.group(1)) * 4 / 3:.0f}px"'
+    return text.replace(size.group(0), "", 1).replace("<svg", f"<svg {frame}", 1)
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -1,0 +1,380 @@
+"""The report: one page that holds everything, and the table in the README, both made from records alone."""
+
+import html
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hssl.errors import DataError
+from hssl.experiments import paper
+from hssl.experiments.plots import accuracy_bars, equivariance_errors, learning_curves
+from hssl.experiments.record import RunRecord, write_atomically
+from hssl.experiments.stylesheet import CSS
+from hssl.experiments.tables import (
+    MEASURES,
+    MODES,
+    NONE,
+    Cell,
+    Row,
+    Summary,
+    common_fields,
+    comparison_table,
+    differing_fields,
+    provenance,
+    summarise,
+    to_html,
+    to_markdown,
+)
+
+WHAT_WAS_COMPARED = (
+    "A-SSL (augmentation-based self-supervised learning) shows a network two transformed copies of each image and "
+    "teaches it to describe both alike; H-SSL (homomorphic self-supervised learning) shows it each image once and "
+    "compares two places of the network's own structured features instead. "
+    "If the network is equivariant, theory says that both are the same training, so their accuracies should agree; "
+    "Frozen (random weights, never trained) and Supervised (trained with labels) stand beside them for orientation."
+)
+
+
+def write_report(records: Sequence[RunRecord], out: Path) -> Path:
+    """Writes `report.html` into the folder `out`, in one step: a page with no resource outside of itself.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        DataError: there is no record, or two are of the same run.
+    """
+    path = out / "report.html"
+    write_atomically(path, report_page(records))
+    return path
+
+
+def report_page(records: Sequence[RunRecord]) -> str:
+    """The page as text: the same records give the same page."""
+    rows = comparison_table(records)
+    cells = {cell: [row for row in rows if row.cell == cell] for cell in dict.fromkeys(row.cell for row in rows)}
+    sections = [
+        f"<h1>{html.escape(_title(list(cells)))}</h1>",
+        f'<p class="lead">{WHAT_WAS_COMPARED}</p>',
+        _results(rows),
+        _accuracy_plots(cells),
+        _learning_curves(cells),
+        _equivariance(cells),
+        _cost(cells),
+        _configuration(rows),
+        _environment(records),
+    ]
+    body = "\n".join(section for section in sections if section)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{html.escape(_title(list(cells)))}</title><link rel="icon" href="data:,"><style>{CSS}</style></head>\n'
+        f"<body>\n{body}\n<footer>Implements T. A. Keller, X. Suau and L. Zappella, "
+        "‘Homomorphic Self-Supervised Learning’ (2022), arXiv:2211.08282.</footer>\n</body></html>\n"
+    )
+
+
+def budget_statement(records: Sequence[RunRecord]) -> list[str]:
+    """What these runs show and what they do not, one sentence an entry."""
+    statements = []
+    if shares := _shares_of_the_paper(records):
+        few, most = f"{100 * min(shares):.2g}", f"{100 * max(shares):.2g}"
+        span = f"{few} %" if few == most else f"{few} to {most} %"
+        statements.append(
+            f"These runs saw {span} of the images that a run of the paper sees (epochs × training images). They show "
+            "that the whole path works on real data, and how the modes compare when all get the same budget."
+        )
+        if max(shares) < 0.9:
+            statements.append(
+                "They do not show the accuracies of the paper: contrastive training gains for hundreds of epochs, "
+                "supervised training is nearly done after a few, so a short budget favours Supervised and Frozen."
+            )
+    else:
+        statements.append("The paper has no numbers for these images. The runs compare the modes at one budget.")
+    fewest = min(len(row.records) for row in comparison_table(records))
+    statements.append(
+        "Where a row has a single run, nothing is known about its spread: a difference of a few points may be chance."
+        if fewest == 1
+        else f"With {fewest} runs a row the spread is uncertain: differences below twice the spread may be chance."
+    )
+    if not any(record.evaluation.labels for record in records):
+        statements.append(
+            "The images have no labels, so there is no accuracy: losses and equivariance are all there is to see."
+        )
+    return statements
+
+
+def update_readme(readme: Path, records: Sequence[RunRecord], marker: str = "results") -> None:
+    """Puts the comparison as Markdown between `<!-- MARKER:begin -->` and `<!-- MARKER:end -->` of a text file.
+
+    Raises:
+        DataError: the file is missing, or has not exactly one pair of these markers.
+    """
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{readme} cannot be read", arrived=error.strerror) from None
+    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise DataError(
+            f"{readme} has no place for the results",
+            arrived=f"{text.count(begin)} x '{begin}', {text.count(end)} x '{end}'",
+            accepted="each of them once, in this order",
+        )
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    write_atomically(readme, f"{before}{begin}\n{to_markdown(comparison_table(records))}\n{end}{after}")
+
+
+def _title(cells: Sequence[Cell]) -> str:
+    names = list(dict.fromkeys(cell.dataset_name for cell in cells))
+    return f"A-SSL and H-SSL compared on {', '.join(names)}"
+
+
+def _results(rows: Sequence[Row]) -> str:
+    records = [record for row in rows for record in row.records]
+    statements = "".join(f"<li>{html.escape(text)}</li>" for text in budget_statement(records))
+    return (
+        f'<h2>Results</h2><div class="scroll">{to_html(rows)}</div>'
+        f'<p class="caption">{html.escape(MEASURES)}</p><p class="caption">{html.escape(provenance(records))}</p>'
+        f'<div class="note"><h3>What this budget shows, and what it does not</h3><ul>{statements}</ul></div>'
+    )
+
+
+def _accuracy_plots(cells: dict[Cell, list[Row]]) -> str:
+    figures = [
+        _figure(cell, accuracy_bars(rows, f"accuracy{number}"), _agreement(rows))
+        for number, (cell, rows) in enumerate(cells.items())
+    ]
+    if not any(figures):
+        return ""
+    printed = any(row.paper for rows in cells.values() for row in rows)
+    marks = "bar: mean · line: sample standard deviation · dot: one run" + (" · " if printed else "")
+    diamond = '<span class="diamond">◇</span>the paper, at its full budget' if printed else ""
+    return f'<h2>Accuracy</h2><p class="caption">{marks}{diamond}</p><div class="plots">{"".join(figures)}</div>'
+
+
+def _agreement(rows: Sequence[Row]) -> str:
+    """H-SSL minus A-SSL with its standard error (Welch), where both have one row."""
+    pair = [[row.readout for row in rows if row.mode == mode] for mode in ("h-ssl", "a-ssl")]
+    if any(len(found) != 1 for found in pair) or pair[0][0] is None or pair[1][0] is None:
+        return ""
+    h, a = pair[0][0], pair[1][0]
+    error = ""
+    if h.std is not None and a.std is not None:
+        error = f" ± {math.sqrt(h.std**2 / h.count + a.std**2 / a.count):.1f}"
+    difference = f"{h.mean - a.mean:+.1f}".replace("-", "−")
+    return f"H-SSL − A-SSL: {difference}{error} points{' (± standard error)' if error else ''}"
+
+
+_CURVES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
+    ("contrastive loss", ("train/loss",), ("a-ssl", "h-ssl", "hybrid"), "loss"),
+    ("cross-entropy", ("train/loss",), ("supervised",), "entropy"),
+    ("accuracy of the readout (%)", ("test/accuracy", "train/accuracy"), tuple(MODES), "curve"),
+)
+
+
+def _learning_curves(cells: dict[Cell, list[Row]]) -> str:
+    figures = []
+    for number, (cell, rows) in enumerate(cells.items()):
+        for label, keys, of, name in _CURVES:
+            shown = [row for row in rows if row.mode in of]
+            # Training and test accuracy never share a plot: the first key that was logged is the one that is drawn.
+            for key in keys:
+                split = {"test/accuracy": "on test images", "train/accuracy": "on training images"}.get(key, "")
+                if plot := learning_curves(shown, key, label, f"{name}{number}"):
+                    figures.append(_figure(cell, plot, f"{label} {split}".strip()))
+                    break
+    if not figures:
+        return ""
+    modes = dict.fromkeys(row.mode for rows in cells.values() for row in rows)
+    return f'<h2>Learning curves</h2>{_legend(modes)}<div class="plots">{"".join(figures)}</div>'
+
+
+def _equivariance(cells: dict[Cell, list[Row]]) -> str:
+    figures, lines = [], []
+    for number, (cell, rows) in enumerate(cells.items()):
+        figures.append(_figure(cell, equivariance_errors(rows, f"equivariance{number}"), ""))
+        for row in rows:
+            measured = [record.evaluation.equivariance for record in row.records if record.evaluation.equivariance]
+            if not measured:
+                continue
+            errors = [error for item in measured for error in item.errors.values() if error is not None]
+            held = [item.held for item in measured]
+            lines.append(
+                [
+                    f"{cell}, {row.mode_name}",
+                    measured[0].group,
+                    measured[0].exactness,
+                    NONE if measured[0].bound is None else f"{measured[0].bound:.0e}",
+                    f"{max(errors):.1e}" if errors else NONE,
+                    NONE if None in held else "yes" if all(held) else "no",
+                ]
+            )
+    if not lines:
+        return ""
+    headings = ("", "Group", "Exactness", "Bound", "Largest error", "Held")
+    modes = dict.fromkeys(row.mode for rows in cells.values() for row in rows)
+    return (
+        "<h2>Equivariance</h2><p>How far the features of a transformed image are from the transformed features of the "
+        "image, by group element, after training. H-SSL can replace A-SSL only as far as this error is small. "
+        "An error of zero is drawn at the lower edge; a dashed line is the bound that an exact group must hold.</p>"
+        f'{_legend(modes)}<div class="plots">{"".join(figures)}</div>'
+        f"<details><summary>As numbers</summary>{_table(headings, lines)}</details>"
+    )
+
+
+def _cost(cells: dict[Cell, list[Row]]) -> str:
+    hours = {
+        cell.dataset_name: paper.GPU_HOURS[cast(paper.Dataset, cell.dataset)]
+        for cell in cells
+        if _in_paper(cell.dataset)
+    }
+    theirs = "; ".join(f"{count} GPU-hours a run on {name}" for name, count in hours.items())
+    seconds = _by_mode(cells, lambda row: row.wall_seconds)
+    speed = _by_mode(cells, lambda row: summarise(_images_per_second(record) for record in row.records))
+    if not seconds and not speed:
+        return ""
+    told = f'<p class="caption">The paper: {theirs}.</p>' if theirs else ""
+    slower = f"<details><summary>Training images a second</summary>{speed}</details>" if speed else ""
+    return f"<h2>Cost</h2><p>Wall seconds a run, training and evaluation together.</p>{seconds}{slower}{told}"
+
+
+def _by_mode(cells: dict[Cell, list[Row]], measure: Callable[[Row], Summary | None]) -> str:
+    """A table of a measure with a line a cell and a column a mode; empty where nothing was measured."""
+    modes = [mode for mode in MODES if any(row.mode == mode for rows in cells.values() for row in rows)]
+    lines, anything = [], False
+    for cell, rows in cells.items():
+        texts = []
+        for mode in modes:
+            found = [measured for row in rows if row.mode == mode and (measured := measure(row)) is not None]
+            anything |= bool(found)
+            texts.append(" / ".join(_whole(measured) for measured in found) or NONE)
+        lines.append([str(cell), *texts])
+    return _table(("", *(MODES[mode] for mode in modes)), lines) if anything else ""
+
+
+def _whole(measured: Summary) -> str:
+    return f"{measured.mean:,.0f}" + ("" if measured.std is None else f" ± {measured.std:,.0f}")
+
+
+def _images_per_second(record: RunRecord) -> float | None:
+    """The median epoch: the first one also warms up."""
+    rates = [
+        float(entry["images_per_second"]) for entry in record.metrics if entry.get("images_per_second") is not None
+    ]
+    return statistics.median(rates) if rates else None
+
+
+def _configuration(rows: Sequence[Row]) -> str:
+    firsts = [row.records[0] for row in rows]
+    differing = differing_fields(firsts)
+    parts = ["<h2>Configuration</h2>"]
+    if differing:
+        parts.append("<p>Apart from the mode, these fields differ between rows; all others are the same.</p>")
+        headings = ("", *differing)
+        told = [tuple(_shown(values[number]) for values in differing.values()) for number in range(len(rows))]
+        lines = []
+        for cell in dict.fromkeys(row.cell for row in rows):
+            of_cell = [(row, texts) for row, texts in zip(rows, told, strict=True) if row.cell == cell]
+            if len({texts for _, texts in of_cell}) == 1:
+                lines.append([str(cell), *of_cell[0][1]])
+            else:
+                lines += [[f"{cell}, {row.mode_name}", *texts] for row, texts in of_cell]
+        parts.append(_table(headings, lines))
+    else:
+        parts.append("<p>The rows differ in their mode and in nothing else.</p>")
+    common = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(_shown(value))}</td></tr>'
+        for name, value in common_fields(firsts).items()
+    )
+    parts.append(
+        "<details><summary>Fields that are the same in all rows</summary>"
+        f'<table class="fields">{common}</table></details>'
+    )
+    return "".join(parts)
+
+
+def _environment(records: Sequence[RunRecord]) -> str:
+    names = dict.fromkeys(name for record in records for name in record.environment)
+    values = {name: _every(record.environment.get(name) for record in records) for name in names}
+    lines = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
+        for name, value in values.items()
+    )
+    protocols = dict.fromkeys(
+        f"{name}: {measure.protocol}"
+        for record in records
+        for name, measure in (
+            ("Readout", record.evaluation.readout),
+            ("Linear probe", record.evaluation.linear_probe),
+            ("kNN", record.evaluation.knn),
+        )
+        if measure is not None
+    )
+    told = "".join(f"<li>{html.escape(text)}</li>" for text in protocols)
+    runs = "".join(
+        f"<tr><td>{html.escape(r.recipe)}</td><td>{r.seed}</td><td><code>{html.escape(r.identity)}</code></td></tr>"
+        for r in records
+    )
+    return (
+        f'<h2>Environment and protocol</h2><table class="fields">{lines}</table>'
+        + (f"<ul>{told}</ul>" if told else "")
+        + f'<details><summary>Every run ({len(records)})</summary><div class="scroll"><table><thead><tr>'
+        f"<th>Recipe</th><th>Seed</th><th>Identity</th></tr></thead><tbody>{runs}</tbody></table></div></details>"
+    )
+
+
+def _figure(cell: Cell, plot: str | None, caption: str) -> str:
+    if plot is None:
+        return ""
+    told = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    return f"<figure><h3>{html.escape(str(cell))}</h3>{plot}{told}</figure>"
+
+
+def _legend(modes: Iterable[str]) -> str:
+    return (
+        '<div class="legend">'
+        + "".join(f'<span><span class="swatch {m}"></span>{MODES[m]}</span>' for m in modes)
+        + "</div>"
+    )
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in headings)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(line[0])}</th>'
+        + "".join(f"<td>{html.escape(text)}</td>" for text in line[1:])
+        + "</tr>"
+        for line in lines
+    )
+    return (
+        f'<div class="scroll"><table class="numbers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _shown(value: object) -> str:
+    return NONE if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _every(values: Iterable[Any]) -> str:
+    return ", ".join(sorted({_shown(value) for value in values}))
+
+
+def _shares_of_the_paper(records: Sequence[RunRecord]) -> list[float]:
+    """Images seen in training, as a share of what a run of the paper on the same data sees; data of the paper only."""
+    shares = []
+    for record in records:
+        if not _in_paper(record.dataset) or record.mode == "frozen":
+            continue
+        dataset = cast(paper.Dataset, record.dataset)
+        images = record.evaluation.data.get("train_images") or record.configuration["data"]["train_images"]
+        seen = record.evaluation.epoch * (images or paper.TRAIN_IMAGES[dataset])
+        shares.append(seen / (paper.EPOCHS[dataset] * paper.TRAIN_IMAGES[dataset]))
+    return shares
+
+
+def _in_paper(dataset: str) -> bool:
+    return dataset in paper.EPOCHS

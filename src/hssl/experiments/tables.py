@@ -1,0 +1,323 @@
+"""The comparison as a table: modes side by side for each cell of the paper's tables, with the paper's number.
+
+Rows are computed once from records and rendered three ways: for the terminal, as Markdown, as HTML.
+"""
+
+import html
+import json
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, cast
+
+from rich.table import Table
+
+from hssl.errors import DataError
+from hssl.experiments import paper
+from hssl.experiments.record import RunRecord
+
+MODES = {
+    "a-ssl": "A-SSL",
+    "h-ssl": "H-SSL",
+    "hybrid": "Hybrid",
+    "frozen": "Frozen",
+    "supervised": "Supervised",
+}
+DATASETS = {"digits": "Digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "tiny-imagenet": "Tiny ImageNet"}
+_TRANSFORMATIONS = ("rotation", "translation", "scale")
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and sample standard deviation (n - 1 in the denominator; None for a single value) of `count` values."""
+
+    mean: float
+    std: float | None
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ± {NONE if self.std is None else f'{self.std:.1f}'}"
+
+
+def summarise(values: Iterable[float | None]) -> Summary | None:
+    """The summary of the values that are there; None where there is none."""
+    there = [value for value in values if value is not None]
+    if not there:
+        return None
+    return Summary(statistics.fmean(there), statistics.stdev(there) if len(there) > 1 else None, len(there))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the paper's tables: data, transformation and network."""
+
+    dataset: str
+    transformation: str
+    backbone: str
+
+    @classmethod
+    def of(cls, record: RunRecord) -> "Cell":
+        return cls(record.dataset, record.transformation, record.backbone)
+
+    @property
+    def dataset_name(self) -> str:
+        return DATASETS.get(self.dataset, self.dataset)
+
+    @property
+    def backbone_name(self) -> str:
+        """The network as the paper's tables call it."""
+        if self.backbone == "mlp":
+            return "MLP"
+        if self.backbone.startswith("cnn-"):
+            return "CNN (6 x CHW)"
+        return {"rotation": "Rot-Eq.", "translation": "CNN", "scale": "SESN"}[self.transformation]
+
+    def __str__(self) -> str:
+        return f"{self.dataset_name} · {self.transformation} · {self.backbone_name}"
+
+    @property
+    def order(self) -> tuple[int, str, bool, int, str]:
+        datasets = list(DATASETS)
+        known = datasets.index(self.dataset) if self.dataset in datasets else len(datasets)
+        structured = not (self.backbone == "mlp" or self.backbone.startswith("cnn-"))
+        return known, self.dataset, not structured, _TRANSFORMATIONS.index(self.transformation), self.backbone
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mode in one cell: the runs that differ in nothing but the seed."""
+
+    cell: Cell
+    mode: str
+    records: tuple[RunRecord, ...]
+    readout: Summary | None
+    linear_probe: Summary | None
+    knn: Summary | None
+    wall_seconds: Summary | None
+    paper: Summary | None
+    """The paper's number for this cell; None where it has none."""
+    note: str
+    """In what this row differs from another of the same cell and mode; which runs were interrupted."""
+
+    @property
+    def mode_name(self) -> str:
+        return MODES[self.mode]
+
+
+def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
+    """Rows in the order of the paper's tables. Runs are averaged only where everything but the seed agrees.
+
+    Raises:
+        DataError: there is no record, or two records are of the same run.
+    """
+    if not records:
+        raise DataError("there are no records to compare", accepted="one record or more")
+    variants: dict[tuple[Cell, str], dict[str, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        variants[Cell.of(record), record.mode][_all_but_the_seed(record)].append(record)
+    rows = []
+    order = list(MODES)
+    for cell, mode in sorted(variants, key=lambda key: (key[0].order, order.index(key[1]))):
+        groups = list(variants[cell, mode].values())
+        told_apart = differing_fields([group[0] for group in groups])
+        for group in groups:
+            runs = tuple(sorted(group, key=lambda record: record.seed))
+            seeds = [record.seed for record in runs]
+            if len(set(seeds)) < len(seeds):
+                twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+                raise DataError(
+                    f"two records are of the same run: {runs[0].recipe}, seed {twice}",
+                    remedy="keep one of them; counting a seed twice would make the spread look smaller than it is",
+                )
+            notes = [f"{name} {told_apart[name][groups.index(group)]}" for name in told_apart]
+            notes += [
+                f"seed {record.seed} interrupted at epoch {record.evaluation.epoch} "
+                f"of {record.configuration['trainer']['epochs']}"
+                for record in runs
+                if not record.evaluation.complete
+            ]
+            rows.append(
+                Row(
+                    cell,
+                    mode,
+                    runs,
+                    summarise(_accuracy(record, "readout") for record in runs),
+                    summarise(_accuracy(record, "linear_probe") for record in runs),
+                    summarise(_accuracy(record, "knn") for record in runs),
+                    summarise(record.wall_seconds for record in runs),
+                    _paper(cell, mode),
+                    "; ".join(notes),
+                )
+            )
+    return rows
+
+
+def differing_fields(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
+    """Configuration fields whose values differ between records, each with its value in every record."""
+    flat = [_flat(record.configuration) for record in records]
+    names = sorted({name for tree in flat for name in tree} - {"seed", "recipe", "mode", "transformation", "data.root"})
+    columns = {name: [tree.get(name) for tree in flat] for name in names}
+    return {name: values for name, values in columns.items() if len({json.dumps(value) for value in values}) > 1}
+
+
+def common_fields(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """Configuration fields that have one value in all records."""
+    differing = differing_fields(records)
+    return {
+        name: value
+        for name, value in _flat(records[0].configuration).items()
+        if name not in differing and name not in ("seed", "recipe", "mode", "transformation", "data.root")
+    }
+
+
+MEASURES = (
+    "Test accuracy in percent of the last epoch, mean ± sample standard deviation over the runs "
+    f"({NONE} after ±: a single run). Readout is the measure of the paper and the headline; linear probe (logistic "
+    "regression) and kNN read the same frozen features and are not comparable with the paper's column."
+)
+
+
+def provenance(records: Sequence[RunRecord]) -> str:
+    """Where, when and with which budget the runs were made, in sentences."""
+    tell = _values
+    days = sorted({day for record in records if (day := _day(record.environment.get("date"))) is not None})
+    when = "" if not days else f", {days[0]}" if days[0] == days[-1] else f", {days[0]} to {days[-1]}"
+    images = tell(
+        record.evaluation.data.get("train_images") or record.configuration["data"]["train_images"] or "all"
+        for record in records
+    )
+    return (
+        f"Made on {tell(record.device for record in records)} with "
+        f"{tell(record.environment.get('threads', 'unknown') for record in records)} threads, "
+        f"torch {tell(record.environment.get('torch', 'unknown') for record in records)}{when}. "
+        f"Budget {tell(record.budget for record in records)}: "
+        f"{tell(record.configuration['trainer']['epochs'] for record in records)} epochs, "
+        f"batch {tell(record.configuration['trainer']['batch_size'] for record in records)}, "
+        f"learning rate {tell(record.configuration['optimizer']['learning_rate'] for record in records)}, "
+        f"width {tell(record.configuration['backbone']['width'] for record in records)}, "
+        f"{images} training images; seeds {tell(record.seed for record in records)}."
+    )
+
+
+HEADINGS = ("Data", "Transformation", "Backbone", "Training", "Readout", "Paper", "Linear probe", "kNN", "Runs")
+
+
+def to_rich(rows: Sequence[Row], title: str | None = None) -> Table:
+    """The table for the terminal."""
+    table = Table(title=title, caption=MEASURES, caption_justify="left")
+    for position, heading in enumerate(HEADINGS):
+        numeric = position >= 4
+        bold = "bold" if heading == "Readout" else ""
+        table.add_column(heading, justify="right" if numeric else "left", style=bold, no_wrap=numeric)
+    noted = any(row.note for row in rows)
+    if noted:
+        table.add_column("Note")
+    for number, row in enumerate(rows):
+        last = number + 1 == len(rows) or rows[number + 1].cell != row.cell
+        first = number == 0 or rows[number - 1].cell != row.cell
+        texts = _texts(row)
+        shown = texts if first else ("", "", "", *texts[3:])
+        table.add_row(*shown, *([row.note] if noted else []), end_section=last)
+    return table
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """The table and its caption in Markdown."""
+    records = [record for row in rows for record in row.records]
+    noted = any(row.note for row in rows)
+    lines = [
+        "| " + " | ".join([*HEADINGS, *(["Note"] if noted else [])]) + " |",
+        "|" + "---|" * 4 + "---:|" * 5 + ("---|" if noted else ""),
+    ]
+    for row in rows:
+        texts = list(_texts(row))
+        texts[4] = f"**{texts[4]}**" if row.readout else texts[4]
+        lines.append("| " + " | ".join([*texts, *([row.note] if noted else [])]) + " |")
+    return "\n".join([*lines, "", MEASURES, "", provenance(records)])
+
+
+def to_html(rows: Sequence[Row]) -> str:
+    """The table as HTML: one body a cell, with the cell's name as its heading."""
+    noted = any(row.note for row in rows)
+    headings = [*HEADINGS[3:], *(["Note"] if noted else [])]
+    parts = ['<table class="results"><thead><tr>']
+    parts += [f'<th scope="col">{heading}</th>' for heading in headings]
+    parts.append("</tr></thead>")
+    for cell in dict.fromkeys(row.cell for row in rows):
+        parts.append(
+            f'<tbody><tr class="cell"><th colspan="{len(headings)}" scope="rowgroup">{html.escape(str(cell))}</th></tr>'
+        )
+        for row in rows:
+            if row.cell != cell:
+                continue
+            # The spread is a part of its own, so that a narrow screen can put it under its mean.
+            texts = [re.sub("(± .*)", r'<span class="std">\1</span>', html.escape(text)) for text in _texts(row)[4:]]
+            note = f"<td>{html.escape(row.note)}</td>" if noted else ""
+            parts.append(
+                f'<tr data-mode="{row.mode}">'
+                f'<th scope="row"><span class="swatch {row.mode}"></span>{row.mode_name}</th>'
+                f'<td class="headline">{texts[0]}</td>'
+                + "".join(f"<td>{text}</td>" for text in texts[1:])
+                + note
+                + "</tr>"
+            )
+        parts.append("</tbody>")
+    return "".join([*parts, "</table>"])
+
+
+def _texts(row: Row) -> tuple[str, ...]:
+    numbers = (row.readout, row.paper, row.linear_probe, row.knn)
+    return (
+        row.cell.dataset_name,
+        row.cell.transformation,
+        row.cell.backbone_name,
+        row.mode_name,
+        *(NONE if number is None else str(number) for number in numbers),
+        str(len(row.records)),
+    )
+
+
+def _accuracy(record: RunRecord, measure: str) -> float | None:
+    result = getattr(record.evaluation, measure)
+    return None if result is None else float(result.accuracy)
+
+
+def _paper(cell: Cell, mode: str) -> Summary | None:
+    number = paper.NUMBERS.get(cast(paper.Cell, (cell.dataset, cell.transformation, cell.backbone_name, mode)))
+    return None if number is None else Summary(number.mean, number.std, paper.RUNS)
+
+
+def _all_but_the_seed(record: RunRecord) -> str:
+    tree = {name: value for name, value in record.configuration.items() if name not in ("seed", "recipe")}
+    tree["data"] = {name: value for name, value in tree["data"].items() if name != "root"}
+    return json.dumps(tree, sort_keys=True)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def _values(values: Iterable[Any]) -> str:
+    """Every value once, ascending: '1', '6 and 12', '0, 1 and 2'."""
+    ordered = [f"{value:,}" if isinstance(value, int) else str(value) for value in _ascending(values)]
+    return ordered[0] if len(ordered) == 1 else ", ".join(ordered[:-1]) + " and " + ordered[-1]
+
+
+def _ascending(values: Iterable[Any]) -> list[Any]:
+    unique = set(values)
+    numbers = sorted(value for value in unique if isinstance(value, int | float))
+    return [*numbers, *sorted(str(value) for value in unique if not isinstance(value, int | float))]
+
+
+def _day(moment: object) -> date | None:
+    try:
+        return datetime.fromisoformat(str(moment)).date()
+    except ValueError:
+        return None

@@ -1,0 +1,82 @@
+"""Quarter turns and mirror images, D4."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hssl.groups.augmentation import Augmentation
+from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.rotations import turn
+
+
+class Dihedral(Group):
+    """The eight symmetries of the square. Element 4 m + r mirrors left and right m times, then turns by r quarters.
+
+    (Γ_g z)_h = T_g z_{g^-1 h}. The group does not commute, which makes it the sharpest test of the convention.
+    """
+
+    axes = (8,)
+    exactness = Exactness.EXACT
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return tuple(f"{90 * quarter}°{' mirrored' if mirror else ''}" for mirror in (0, 1) for quarter in range(4))
+
+    @property
+    def turns(self) -> bool:
+        return True
+
+    def inverse(self, element: int) -> int:
+        mirror, quarter = divmod(self.check(element), 4)
+        return element if mirror else -quarter % 4
+
+    def act(self, element: int, positions: Tensor) -> Tensor:
+        mirror, quarter = divmod(self.check(element), 4)
+        mirrors, quarters = positions // 4, positions % 4
+        # rot_a flip rot_b = rot_(a-b) flip
+        return 4 * ((mirrors + mirror) % 2) + (quarter + (-quarters if mirror else quarters)) % 4
+
+    def distances(self, kind: Distance = "topological") -> Tensor:
+        """Squared difference of the indices (`euclidean`); `topological`: quarter turns of g^-1 h, plus one for a mirror."""
+        index = torch.arange(8)
+        if kind == "euclidean":
+            return ((index[:, None] - index[None, :]) ** 2).double()
+        relative = torch.stack([self.act(self.inverse(element), index) for element in range(8)])
+        quarters = relative % 4
+        return (torch.minimum(quarters, 4 - quarters) + relative // 4).double()
+
+    @property
+    def parameter_count(self) -> int:
+        return 2
+
+    def parameters(self, elements: Tensor) -> Tensor:
+        """(mirrored, quarter turns)."""
+        return torch.stack([elements // 4, elements % 4], dim=1).double()
+
+    def transform_by(self, images: Tensor, parameters: Tensor) -> Tensor:
+        whole = parameters.to(images.device).round().long()
+        mirrored = torch.where(whole[:, 0].reshape(-1, 1, 1, 1) == 1, images.flip(-1), images)
+        return turn(mirrored, whole[:, 1])
+
+    def draw(self, batch_size: int, image_size: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+        """One of the eight symmetries, uniform."""
+        return self.parameters(torch.randint(0, 8, (batch_size,), generator=generator))
+
+    def transform_features(self, values: Tensor, element: int) -> Tensor:
+        """Γ_g on spatially pooled features [B, C, 8]."""
+        return values[..., self.act(self.inverse(element), torch.arange(8)).to(values.device)]
+
+    def placements(self, size: tuple[int, ...]) -> Tensor:
+        check_box(self, size)
+        box = torch.arange(size[0])
+        return torch.stack([self.act(element, box) for element in range(8)])
+
+    def orient(self, kernels: Tensor) -> Tensor:
+        base = kernels.squeeze(-3)
+        return torch.stack(
+            [torch.rot90(copy, quarter, (-2, -1)) for copy in (base, base.flip(-1)) for quarter in range(4)], dim=-3
+        )
+
+    def __repr__(self) -> str:
+        return "Dihedral(D4)"

@@ -1,0 +1,65 @@
+"""Group features: z = f(x) in R^(C x |G|), read at fibers and bundles (section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hssl.errors import GroupError, SizeError
+from hssl.groups.group import Group
+from hssl.groups.product import Product
+
+
+@dataclass(frozen=True)
+class GroupFeatures:
+    """A feature tensor and the group that indexes it.
+
+    Attributes:
+        values: [B, C, *group.axes].
+        group: the group whose elements are the positions of `values`.
+    """
+
+    values: Tensor
+    group: Group
+
+    def __post_init__(self) -> None:
+        if tuple(self.values.shape[2:]) != self.group.axes:
+            raise SizeError(
+                f"features of {self.group} live on [batch, channels, {', '.join(map(str, self.group.axes))}]",
+                arrived=f"a tensor of shape {tuple(self.values.shape)}",
+            )
+
+    @property
+    def channels(self) -> int:
+        """C, the dimension of one fiber."""
+        return self.values.shape[1]
+
+    def fiber(self, element: int) -> Tensor:
+        """z(g): [B, C]."""
+        return self.values.flatten(2)[:, :, self.group.check(element)]
+
+    def at(self, positions: Tensor) -> Tensor:
+        """The fiber bundle z(g) = [z(g) | g in g]: positions int64 [B, K] -> [B, K*C], fiber after fiber."""
+        if positions.ndim != 2 or len(positions) != len(self.values):
+            raise SizeError(
+                "a bundle is read at one ordered set of positions an example",
+                arrived=f"positions {tuple(positions.shape)} for {len(self.values)} examples",
+                accepted="int64 [B, |g0|]",
+            )
+        index = positions.to(self.values.device)[:, None, :].expand(-1, self.channels, -1)
+        return self.values.flatten(2).gather(2, index).transpose(1, 2).flatten(1)
+
+    def transform(self, element: int) -> GroupFeatures:
+        """Γ_g z."""
+        return GroupFeatures(self.group.transform_features(self.values, element), self.group)
+
+    def pool_space(self) -> GroupFeatures:
+        """Average over positions; what stays is indexed by the first factor of the product."""
+        if not isinstance(self.group, Product):
+            raise GroupError(f"features of {self.group} have no positions beside their group to pool over")
+        return GroupFeatures(self.values.mean(dim=(-2, -1)), self.group.first)
+
+    def __repr__(self) -> str:
+        batch, channels = self.values.shape[:2]
+        return f"GroupFeatures({self.group}, order {self.group.order}: {batch} x {channels} x {self.group.axes})"

@@ -1,0 +1,100 @@
+"""Heads: the projector h in front of the loss, and the readouts that measure (appendix B)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from hssl.errors import ConfigurationError
+from hssl.groups import Group
+from hssl.layers import BasisKind, GroupConv2d, GroupPool, SpacePool
+
+
+class Projector(nn.Sequential):
+    """h: linear layers with a BatchNorm after each and ReLU between, none at the end. [N, in_features] -> [N, widths[-1]].
+
+    Args:
+        in_features: |g0| * C.
+        widths: the paper's (128, 128, 128) or (512, 2048, 512).
+        normalize_input: BatchNorm before the first layer, as for the residual networks.
+    """
+
+    def __init__(self, in_features: int, widths: Sequence[int], *, normalize_input: bool = False) -> None:
+        if not widths or min(widths) < 1 or in_features < 1:
+            raise ConfigurationError("a projector needs at least one layer of positive width", arrived=(in_features, *widths))
+        parts: list[nn.Module] = [nn.BatchNorm1d(in_features)] if normalize_input else []
+        sizes = [in_features, *widths]
+        for index, (before, after) in enumerate(zip(sizes, widths, strict=False)):
+            # A bias in front of a BatchNorm does nothing.
+            parts += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after)]
+            if index < len(widths) - 1:
+                parts.append(nn.ReLU())
+        super().__init__(*parts)
+
+
+class ConvReadout(nn.Module):
+    """MNIST's readout: one more steerable layer (k 7, e 3, stride 2, no padding), max over the group, linear.
+
+    'thereby reducing the spatial dimensions to 1'. Features [B, C, G, H, W] -> logits [B, classes]. A map smaller than the
+    kernel is padded by 3, so that small images can be read too. Between 8 and 7 pixels the stride reads off-centre: the
+    readout is a measuring device, not part of the equivariant f.
+    """
+
+    def __init__(self, channels: int, classes: int, group: Group, map_size: int, basis: BasisKind = "sesn") -> None:
+        super().__init__()
+        padding = 0 if map_size >= 7 else 3
+        self.conv = GroupConv2d(channels, channels, 7, 3, group, stride=2, padding=padding, basis=basis)
+        self.pool = nn.Sequential(GroupPool("max"), SpacePool())
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, C, G, H, W] -> [B, classes]."""
+        return self.linear(self.pool(self.conv(values)))  # type: ignore[no-any-return]
+
+
+class PlainConvReadout(nn.Module):
+    """The same readout without structure: an unconstrained convolution of all 6 C channels, max over the slices, linear."""
+
+    def __init__(self, channels: int, classes: int, streams: int, map_size: int) -> None:
+        super().__init__()
+        self.streams = streams
+        self.conv = nn.Conv2d(channels * streams, channels * streams, 7, stride=2, padding=0 if map_size >= 7 else 3, bias=False)
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, C, S, H, W] -> [B, classes]."""
+        out = self.conv(values.transpose(1, 2).flatten(1, 2)).mean(dim=(-2, -1))
+        return self.linear(out.reshape(len(out), self.streams, -1).amax(dim=1))  # type: ignore[no-any-return]
+
+
+class RowReadout(nn.Module):
+    """The MLP's readout: one more fully connected layer on each row, max over the rows, linear. [B, C, R] -> [B, classes]."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.rows = nn.Linear(channels, channels, bias=False)
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, C, R] -> [B, classes]."""
+        return self.linear(self.rows(values.transpose(1, 2)).amax(dim=1))  # type: ignore[no-any-return]
+
+
+class PooledReadout(nn.Module):
+    """The residual networks' readout: max over the group, BatchNorm, ReLU, spatial average, linear.
+
+    Features [B, C, G, H, W] -> logits [B, classes].
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.pool = GroupPool("max")
+        self.norm = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU()
+        self.space = SpacePool()
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, C, G, H, W] -> [B, classes]."""
+        return self.linear(self.space(self.relu(self.norm(self.pool(values)))))  # type: ignore[no-any-return]

@@ -1,0 +1,26 @@
+"""Equivariant layers, one group axis for every group: [B, C, G, H, W]."""
+
+from hssl.layers.basis import BasisKind, hermite_gauss_basis
+from hssl.layers.group_conv import GroupConv2d
+from hssl.layers.lifting_conv import LiftingConv2d
+from hssl.layers.norm_pool import GroupBatchNorm, GroupPool, SpacePool
+from hssl.layers.plain import PlainConv2d
+from hssl.layers.pointwise_conv import PointwiseConv2d
+from hssl.layers.sizes import SpatialStep, check_size, legal_sizes
+from hssl.layers.steerable import SteerableConv2d
+
+__all__ = [
+    "BasisKind",
+    "GroupBatchNorm",
+    "GroupConv2d",
+    "GroupPool",
+    "LiftingConv2d",
+    "PlainConv2d",
+    "PointwiseConv2d",
+    "SpacePool",
+    "SpatialStep",
+    "SteerableConv2d",
+    "check_size",
+    "hermite_gauss_basis",
+    "legal_sizes",
+]

@@ -1,0 +1,112 @@
+"""The steerable filter basis: Hermite polynomials under a Gaussian, at several scales (Sosnovik et al. 2020, type A).
+
+Built in float64 and cast once where it is used: a basis that was rounded to float32 does not get its digits back.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hssl.errors import ConfigurationError
+
+BasisKind = Literal["sesn", "untruncated"]
+
+# An untruncated filter ends where its function has fallen to this share of its maximum.
+_TAIL = 1e-3
+
+
+@functools.cache
+def hermite_gauss_basis(
+    kernel_size: int, effective_size: int, scales: tuple[float, ...], kind: BasisKind = "sesn"
+) -> Tensor:
+    """psi_{s,f}(i, j) = g_{s,n}(i) g_{s,m}(j), with g_{s,n}(x) = 1/s exp(-x^2 / (2 s^2)) He_n(x / s), f = m e + n.
+
+    All 0 <= n, m < e; n acts on rows. Each function is divided by the L2 norm of its version at the first scale. The factor
+    1/s^2 makes the continuous convolution with a magnified image the magnified convolution.
+
+    Args:
+        kernel_size: k, odd, in pixels, at the largest scale.
+        effective_size: e >= 1, functions an axis; the basis has e^2.
+        scales: the filters' sigmas in pixels.
+        kind: `sesn` cuts the function of scale s to 2 floor(floor(k s / s_max) / 2) + 1 points, as the original does;
+            `untruncated` lets the kernel grow until its functions have died away, which is more equivariant and costs more.
+
+    Returns:
+        float64 [e^2, S, k', k'] with k' = k for `sesn` and k' >= k for `untruncated`.
+
+    Raises:
+        ConfigurationError: an even kernel size, or a scale whose grid is too small to hold its functions.
+    """
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ConfigurationError(
+            "a filter needs an odd kernel size, so that it has a centre", arrived=f"kernel_size {kernel_size}", accepted="1, 3, 5, ..."
+        )
+    if not 1 <= effective_size <= kernel_size:
+        raise ConfigurationError(
+            "the effective size counts the basis functions an axis",
+            arrived=f"effective_size {effective_size} with kernel_size {kernel_size}",
+            accepted=f"1 to kernel_size = {kernel_size}",
+        )
+    if kind not in ("sesn", "untruncated"):
+        raise ConfigurationError("there is no such basis", arrived=kind, accepted="'sesn' or 'untruncated'")
+    size = kernel_size if kind == "sesn" else max(kernel_size, 2 * math.ceil(max(scales) * _reach(effective_size)) + 1)
+    functions = np.zeros((len(scales), effective_size, size))
+    for index, scale in enumerate(scales):
+        points = size if kind == "untruncated" else _points(kernel_size, scale, max(scales))
+        grid = np.arange(points) - points // 2
+        rim = (size - points) // 2
+        for degree in range(effective_size):
+            functions[index, degree, rim : rim + points] = _hermite_gauss(grid / scale, degree) / scale
+    norms = np.linalg.norm(functions[0], axis=-1)
+    dead = np.flatnonzero(norms < 1e-12)
+    if len(dead):
+        raise ConfigurationError(
+            f"the basis function of degree {dead[0]} vanishes on the grid of scale {scales[0]:g}",
+            arrived=f"kernel_size {kernel_size}, effective_size {effective_size}, scales {scales}: "
+            f"{_points(kernel_size, scales[0], max(scales))} grid points at scale {scales[0]:g}",
+            accepted="kernel_size * smallest scale / largest scale >= 2, so that the smallest grid keeps 3 points",
+            remedy="use a larger kernel_size or a smaller range of scales",
+        )
+    functions /= norms[None, :, None]
+    # f = m e + n with n on the rows (i) and m on the columns (j)
+    basis = np.einsum("sni,smj->mnsij", functions, functions).reshape(effective_size**2, len(scales), size, size)
+    return torch.from_numpy(np.ascontiguousarray(basis))
+
+
+def _points(kernel_size: int, scale: float, largest: float) -> int:
+    return 2 * (math.floor(kernel_size * scale / largest) // 2) + 1
+
+
+def _hermite_gauss(x: np.ndarray, degree: int) -> np.ndarray:
+    polynomial = np.polynomial.hermite_e.hermeval(x, [0.0] * degree + [1.0])
+    return np.asarray(np.exp(-(x**2) / 2) * polynomial)
+
+
+def _reach(effective_size: int) -> float:
+    """Sigmas after which every function of the basis stays below `_TAIL` of its maximum."""
+    grid = np.linspace(0, 20, 4001)
+    ends = []
+    for degree in range(effective_size):
+        size = np.abs(_hermite_gauss(grid, degree))
+        ends.append(grid[np.flatnonzero(size > _TAIL * size.max())[-1]])
+    return float(max(ends))
+
+
+@functools.lru_cache(maxsize=256)
+def basis_on(
+    kernel_size: int,
+    effective_size: int,
+    scales: tuple[float, ...],
+    kind: BasisKind,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """The basis cast once to a dtype and device; shared by all layers of the same kind, and no part of any state_dict."""
+    with torch.inference_mode(False):
+        return hermite_gauss_basis(kernel_size, effective_size, scales, kind).to(device=device, dtype=dtype)

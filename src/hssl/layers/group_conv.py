@@ -1,0 +1,94 @@
+"""Group convolution: from group features to group features, G x Z2 -> G x Z2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hssl.errors import ConfigurationError, SizeError
+from hssl.groups import Group
+from hssl.layers.basis import BasisKind
+from hssl.layers.plain import PlainConv2d
+from hssl.layers.steerable import SteerableConv2d
+
+
+class GroupConv2d(SteerableConv2d):
+    """z'_g = sum_{h, c} z_{c,h} (cross-correlated with) T_g psi_c[g^-1 h] (appendix C, equation 4).
+
+    With extent 1, the paper's, only h = g contributes: streams never mix. With the full extent of a closed group the filter
+    is shifted along the group axis AND turned (Cohen and Welling 2016). Features [B, C, G, H, W] -> [B, O, G, H', W'].
+
+    Args:
+        in_channels, out_channels: C and O.
+        kernel_size, effective_size: k (odd) and e of the basis; `weight` is [O, C, extent, e^2].
+        group: the group of the features.
+        stride, padding, bias, basis: as in `LiftingConv2d`.
+        extent: 1, or the order of a closed group.
+
+    Raises:
+        ConfigurationError: an extent that the group cannot have.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        effective_size: int,
+        group: Group,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = False,
+        basis: BasisKind = "sesn",
+        extent: int = 1,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, effective_size, group, stride, padding, bias, basis)
+        if extent != 1 and not (group.streams == extent and group.turns and group.closed):
+            raise ConfigurationError(
+                f"a group convolution over {group} cannot have an extent of {extent}",
+                accepted=f"1{f' or {group.streams}' if group.turns and group.closed else ''}",
+                remedy="an extent above 1 needs a closed group of filters: shifting along sampled scales is no group action",
+            )
+        self.extent = extent
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, extent, effective_size**2))
+        self.reset_parameters()
+
+    def kernels(self) -> Tensor:
+        """The dense filters: [O, C, G, k, k] with extent 1, else [O, C, G (out), G (in), k, k]."""
+        if self.extent == 1:
+            return self.group.orient(self._combine(self.weight[:, :, 0]))
+        turned = self.group.orient(self._combine(self.weight))  # [O, C, extent, G, k, k]
+        # Output stream g reads input stream h through the filter slice g^-1 h, turned by g.
+        streams = torch.arange(self.group.streams)
+        rows = [
+            turned[:, :, self.group.act(self.group.inverse(g), streams).to(turned.device), g] for g in range(self.group.streams)
+        ]
+        return torch.stack(rows, dim=2)
+
+    def _dense(self) -> Tensor:
+        kernels = self.kernels()
+        if self.extent == 1:
+            return kernels.permute(2, 0, 1, 3, 4).flatten(0, 1)
+        return kernels.permute(2, 0, 3, 1, 4, 5).flatten(2, 3).flatten(0, 1)
+
+    @property
+    def _groups(self) -> int:
+        return self.group.streams if self.extent == 1 else 1
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, C, G, H, W] -> [B, O, G, H', W']."""
+        if values.ndim != 5 or values.shape[1] != self.in_channels or values.shape[2] != self.group.streams:
+            raise SizeError(
+                f"{self} takes features [batch, {self.in_channels}, {self.group.streams}, height, width]",
+                arrived=f"a tensor of shape {tuple(values.shape)}",
+            )
+        return self._convolve(values.transpose(1, 2).flatten(1, 2), self._dense(), self._groups)
+
+    def materialize(self) -> PlainConv2d:
+        """A plain convolution with the same output, no longer steerable."""
+        return self._plain(self._dense(), self._groups)
+
+    def __repr__(self) -> str:
+        streams = self.group.streams
+        extent = f", extent={self.extent}" if self.extent != 1 else ""
+        return f"GroupConv2d({self.in_channels} x {streams} -> {self.out_channels} x {streams}, {self._settings()}{extent})"

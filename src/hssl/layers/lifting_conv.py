@@ -1,0 +1,68 @@
+"""Lifting convolution: from images to group features, Z2 -> G x Z2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hssl.errors import SizeError
+from hssl.groups import Group
+from hssl.layers.basis import BasisKind
+from hssl.layers.plain import PlainConv2d
+from hssl.layers.steerable import SteerableConv2d
+
+
+class LiftingConv2d(SteerableConv2d):
+    """z_g = sum_c x_c (cross-correlated with) T_g psi_c, where psi_c = sum_f w[o, c, f] psi_f.
+
+    Appendix C, equation 4, at l = 0; Sosnovik et al. 2020 for scales. Images [B, C, H, W] -> features [B, O, G, H', W'].
+
+    Args:
+        in_channels, out_channels: C and O.
+        kernel_size, effective_size: k (odd) and e of the basis; `weight` is [O, C, e^2].
+        group: decides the copies of the filter along the group axis, and the kind of padding.
+        stride, padding, bias: as in `torch.nn.Conv2d`; the bias is shared over the group.
+        basis: `sesn` or `untruncated`, see `hermite_gauss_basis`.
+
+    Raises:
+        ConfigurationError: kernel and scales that leave a basis function without points.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        effective_size: int,
+        group: Group,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = False,
+        basis: BasisKind = "sesn",
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, effective_size, group, stride, padding, bias, basis)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, effective_size**2))
+        self.reset_parameters()
+
+    def kernels(self) -> Tensor:
+        """The dense filters, one copy a stream: [O, C, G, k, k]."""
+        return self.group.orient(self._combine(self.weight))
+
+    def _dense(self) -> Tensor:
+        return self.kernels().permute(2, 0, 1, 3, 4).flatten(0, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, O, G, H', W']."""
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise SizeError(
+                f"{self} takes images [batch, {self.in_channels}, height, width]",
+                arrived=f"a tensor of shape {tuple(images.shape)}",
+            )
+        return self._convolve(images, self._dense(), groups=1)
+
+    def materialize(self) -> PlainConv2d:
+        """A plain convolution with the same output, no longer steerable."""
+        return self._plain(self._dense(), groups=1)
+
+    def __repr__(self) -> str:
+        return f"LiftingConv2d({self.in_channels} -> {self.out_channels} x {self.group.streams}, {self._settings()})"

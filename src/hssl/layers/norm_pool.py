@@ -1,0 +1,48 @@
+"""Normalisation with statistics shared over the group axis, and pooling over the group or over space."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from hssl.errors import ConfigurationError
+
+
+class GroupBatchNorm(nn.BatchNorm3d):
+    """BatchNorm on [B, C, G, H, W] whose statistics and affine map are shared over the group axis and space.
+
+    Sharing over the group axis is what equivariance needs: statistics by stream would tell the streams apart.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        # Features are laid out stream after stream; normalising in that layout saves two copies of the whole map.
+        self._check_input_dim(input)
+        streams = input.shape[2]
+        out: Tensor = super().forward(input.transpose(1, 2).flatten(0, 1).unsqueeze(2))
+        return out.reshape(-1, streams, *out.shape[1:2], *out.shape[3:]).transpose(1, 2)
+
+
+class GroupPool(nn.Module):
+    """Pool over the group axis: [B, C, G, ...] -> [B, C, ...]. The result is invariant to what the group permutes."""
+
+    def __init__(self, how: Literal["max", "mean"] = "max") -> None:
+        super().__init__()
+        if how not in ("max", "mean"):
+            raise ConfigurationError("there is no such pooling over the group", arrived=how, accepted="'max' or 'mean'")
+        self.how = how
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, C, G, ...] -> [B, C, ...]."""
+        return values.amax(dim=2) if self.how == "max" else values.mean(dim=2)
+
+    def extra_repr(self) -> str:
+        return self.how
+
+
+class SpacePool(nn.Module):
+    """Average over positions: [..., H, W] -> [...]."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[..., H, W] -> [...]."""
+        return values.mean(dim=(-2, -1))

@@ -1,0 +1,69 @@
+"""Pointwise convolution: one 1x1 matrix shared over the group axis."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hssl.errors import ConfigurationError, SizeError
+from hssl.groups import Group
+from hssl.layers.plain import PlainConv2d
+from hssl.layers.sizes import SpatialStep
+
+
+class PointwiseConv2d(nn.Module):
+    """z'_g = W z_g at every position: [B, C, G, H, W] -> [B, O, G, H', W']. Equivariant to any group; mixes no streams.
+
+    Args:
+        in_channels, out_channels: C and O; `weight` is [O, C, 1, 1].
+        group: the group of the features.
+        stride: every stride-th position is kept.
+        bias: without one there is no parameter for it, so distributed training finds none without a gradient.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, group: Group, stride: int = 1, bias: bool = False) -> None:
+        super().__init__()
+        if min(in_channels, out_channels, stride) < 1:
+            raise ConfigurationError(
+                "a pointwise convolution needs at least one channel in and out and a stride of at least 1",
+                arrived=f"in_channels {in_channels}, out_channels {out_channels}, stride {stride}",
+            )
+        self.in_channels, self.out_channels, self.group, self.stride = in_channels, out_channels, group, stride
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        nn.init.uniform_(self.weight, -1 / math.sqrt(in_channels), 1 / math.sqrt(in_channels))
+
+    def spatial_step(self, name: str, beside: bool = False) -> SpatialStep:
+        """What this layer does to the size of a map, for the check at build time."""
+        return SpatialStep(name, 1, self.stride, 0, beside)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, C, G, H, W] -> [B, O, G, H', W']."""
+        if values.ndim != 5 or values.shape[1] != self.in_channels:
+            raise SizeError(
+                f"{self} takes features [batch, {self.in_channels}, group, height, width]",
+                arrived=f"a tensor of shape {tuple(values.shape)}",
+            )
+        streams = values.shape[2]
+        out = F.conv2d(values.transpose(1, 2).flatten(0, 1), self.weight, self.bias, stride=self.stride)
+        return out.reshape(-1, streams, *out.shape[1:]).transpose(1, 2)
+
+    def materialize(self) -> PlainConv2d:
+        """A plain convolution with the same output."""
+        streams = self.group.streams
+        conv = nn.Conv2d(
+            self.in_channels * streams, self.out_channels * streams, 1, stride=self.stride, groups=streams,
+            bias=self.bias is not None, device=self.weight.device, dtype=self.weight.dtype,
+        )  # fmt: skip
+        with torch.no_grad():
+            conv.weight.copy_(self.weight.repeat(streams, 1, 1, 1))
+            if self.bias is not None and conv.bias is not None:
+                conv.bias.copy_(self.bias.repeat(streams))
+        return PlainConv2d(conv, streams)
+
+    def __repr__(self) -> str:
+        stride = f", stride={self.stride}" if self.stride != 1 else ""
+        return f"PointwiseConv2d({self.in_channels} -> {self.out_channels}, {self.group}{stride})"

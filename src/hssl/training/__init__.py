@@ -1,0 +1,1 @@
+"""Training: joins views, backbone, head and objective, on one device or many."""

@@ -1,0 +1,128 @@
+"""From a configuration to the parts of a run: group, backbone, views, projector, readout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from hssl.backbones import (
+    MLP,
+    Backbone,
+    CIFAR10ResNet20,
+    PlainResNet20,
+    PlainThreeLayer,
+    ThreeLayer,
+    TinyImageNetResNet20,
+)
+from hssl.config import Config
+from hssl.errors import ConfigurationError
+from hssl.groups import Augmentation, BaseSpace, Group, Product, Rotations, Scales, Translations
+from hssl.heads import ConvReadout, PlainConvReadout, PooledReadout, Projector, RowReadout
+from hssl.views import FiberViews, HybridViews, InputViews, Views
+
+_STRUCTURED: dict[str, Callable[..., Backbone]] = {
+    "three-layer": ThreeLayer,
+    "resnet20-cifar10": CIFAR10ResNet20,
+    "resnet20-tiny-imagenet": TinyImageNetResNet20,
+}
+_PLAIN: dict[str, Callable[..., Backbone]] = {"cnn-three-layer": PlainThreeLayer, "cnn-resnet20": PlainResNet20}
+
+# Output sizes of the projector's layers at full width (appendix B).
+_PROJECTOR_WIDTHS = {"three-layer": (128, 128, 128), "mlp": (128, 128, 128), "cnn-three-layer": (128, 128, 128)}
+_RESIDUAL_PROJECTOR_WIDTHS = (512, 2048, 512)
+
+
+def build_group(config: Config) -> Group:
+    """The group of the transformation under study."""
+    if config.transformation == "translation":
+        return Translations(circular=config.backbone.circular)
+    if config.transformation == "rotation":
+        return Rotations()
+    return Scales(config.backbone.scales)
+
+
+def build_backbone(config: Config, channels: int) -> Backbone:
+    """The network f for images of `channels` channels.
+
+    Raises:
+        SizeError: a resolution that breaks the group's exactness; the layer and the nearest legal sizes are named.
+        ConfigurationError: settings that the network cannot have.
+    """
+    group, settings = build_group(config), config.backbone
+    common: dict[str, Any] = {"in_channels": channels, "resolution": config.data.resolution, "width": settings.width}
+    if settings.circular and config.transformation != "translation":
+        raise ConfigurationError(
+            "circular padding belongs to translations",
+            arrived=f"backbone.circular with transformation {config.transformation}",
+            remedy="drop --backbone.circular",
+        )
+    if settings.name in _STRUCTURED:
+        network = _STRUCTURED[settings.name]
+        return network(group, basis=settings.basis, full_extent=settings.full_extent, **common)
+    if settings.full_extent or settings.circular or settings.basis != "sesn":
+        raise ConfigurationError(
+            "a network without structure has no steerable filters to change",
+            arrived=f"backbone.name {settings.name} with full_extent, circular or basis set",
+            remedy="drop those settings",
+        )
+    if settings.name == "mlp":
+        return MLP(images_by=group, **common)
+    return _PLAIN[settings.name](images_by=group, streams=len(settings.scales), **common)
+
+
+def pools_space(config: Config, backbone: Backbone) -> bool:
+    """Whether features are averaged over positions before h: always, except where positions are the group."""
+    return isinstance(backbone.feature_group, Product) and not config.views.joint
+
+
+def build_views(config: Config, backbone: Backbone) -> Views:
+    """A-SSL, H-SSL or hybrid views for the backbone's features.
+
+    Raises:
+        GroupError: a base space that does not fit the group.
+    """
+    group = backbone.feature_group
+    if pools_space(config, backbone):
+        assert isinstance(group, Product)
+        group = group.first
+    elif config.views.joint and not isinstance(group, Product):
+        raise ConfigurationError(
+            f"there is no joint group: features of this network are indexed by {group} alone",
+            arrived="views.joint true",
+            remedy="drop --views.joint, or choose a rotation or scale recipe",
+        )
+    settings = config.views
+    base = BaseSpace(group, settings.base_size)
+    if config.mode == "h-ssl":
+        return FiberViews(base, settings.max_distance, settings.distance)
+    augmentation = Augmentation(settings.translation_strength, settings.smallest_scale, settings.scale_draw)
+    if config.mode == "hybrid":
+        return HybridViews(
+            backbone.group, base, config.data.resolution, augmentation, settings.max_distance, settings.distance
+        )
+    if config.mode != "a-ssl":
+        raise ConfigurationError(f"the mode '{config.mode}' has no views: it trains without positive pairs")
+    return InputViews(backbone.group, base, config.data.resolution, augmentation)
+
+
+def build_projector(config: Config, backbone: Backbone, base: BaseSpace) -> Projector:
+    """h, with an input layer that grows with |g0| and widths that shrink with the backbone."""
+    residual = config.backbone.name not in _PROJECTOR_WIDTHS
+    widths = _RESIDUAL_PROJECTOR_WIDTHS if residual else _PROJECTOR_WIDTHS[config.backbone.name]
+    shrunk = [max(16, round(width * min(1.0, config.backbone.width))) for width in widths]
+    return Projector(base.size * backbone.channels, shrunk, normalize_input=residual)
+
+
+def build_readout(config: Config, backbone: Backbone, classes: int) -> nn.Module:
+    """The paper's classifier for the backbone: on maps [B, C, G, H, W], or rows [B, C, R] for the MLP."""
+    channels, name = backbone.channels, config.backbone.name
+    if name == "mlp":
+        return RowReadout(channels, classes)
+    if name in ("resnet20-cifar10", "resnet20-tiny-imagenet", "cnn-resnet20"):
+        return PooledReadout(channels, classes)
+    map_size = backbone.feature_group.axes[-1]
+    if name == "cnn-three-layer":
+        return PlainConvReadout(channels, classes, backbone.group.order, map_size)
+    return ConvReadout(channels, classes, backbone.group, map_size, config.backbone.basis)

@@ -1,0 +1,164 @@
+"""What happens around the step: checkpoints, the journal of metrics, the progress display."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hssl.errors import HsslError
+from hssl.training.run_folder import RunFolder
+
+METRICS = ("train/loss", "train/accuracy", "train/readout_loss", "test/accuracy")
+
+
+class DivergenceError(HsslError, ArithmeticError):
+    """The loss is no longer a number."""
+
+
+class Checkpoint(Callback):
+    """Saves `last.ckpt` at the end of every n-th epoch and of the run; a kill leaves the old one or the new one, whole."""
+
+    def __init__(self, folder: RunFolder, every_epochs: int) -> None:
+        self.folder, self.every_epochs = folder, every_epochs
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        loss = trainer.callback_metrics.get("train/loss")
+        if loss is not None and not math.isfinite(float(loss)):
+            raise DivergenceError(
+                f"training diverged: the loss of epoch {trainer.current_epoch} is {float(loss)}",
+                remedy="lower --optimizer.learning_rate (the last good epoch is in checkpoints/last.ckpt)",
+            )
+        done = trainer.current_epoch + 1
+        if done % self.every_epochs and done != trainer.max_epochs:
+            return
+        temporary = self.folder.checkpoints / ".last.ckpt.part"
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            temporary.replace(self.folder.last_checkpoint)
+
+
+class Journal(Callback):
+    """One line of `metrics.jsonl` an epoch."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        seconds = time.perf_counter() - self._start
+        line: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        line |= {name: _plain(trainer.callback_metrics[name]) for name in METRICS if name in trainer.callback_metrics}
+        line["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        line["images_per_second"] = round(_images_per_epoch(trainer) / seconds, 1)
+        line["seconds"] = round(seconds, 3)
+        with self.folder.metrics_file.open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+
+class ProgressDisplay(Callback):
+    """A live bar over the whole run with loss, accuracy, images a second and time left; plain lines off a terminal."""
+
+    def __init__(self, log_file: Path, name: str) -> None:
+        self._console = Console(file=sys.stderr)
+        self._log_file, self._name = log_file, name
+        self._progress: Progress | None = None
+        self._rate = 0.0
+        self._since = 0.0
+        self._last_shown = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._note(f"{self._name}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, {_images_per_epoch(trainer):,} images an epoch")
+        if not self._console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=False,
+        )
+        total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
+        done = int(trainer.num_training_batches) * trainer.current_epoch
+        self._task = self._progress.add_task(self._name, total=total, completed=done, figures="")
+        self._progress.start()
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        rate = len(batch.images) * trainer.world_size / max(now - self._since, 1e-9)
+        self._rate = rate if self._rate == 0 else 0.9 * self._rate + 0.1 * rate
+        if self._progress is None:
+            return
+        # Reading the loss waits for the device: a few times a second is enough for eyes.
+        if now - self._last_shown > 0.3:
+            self._last_shown = now
+            loss = float(outputs["loss"]) if isinstance(outputs, dict) else float(outputs)
+            figures = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", f"loss {loss:.3f}"]
+            for name, label in (("train/accuracy", "train"), ("test/accuracy", "test")):
+                if name in trainer.callback_metrics:
+                    figures.append(f"{label} {_plain(trainer.callback_metrics[name]):.1f} %")
+            figures.append(f"{self._rate:,.0f} images/s")
+            self._progress.update(self._task, figures="  ".join(figures))
+        self._progress.advance(self._task)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        figures = [
+            f"{name} {_plain(trainer.callback_metrics[name]):.4g}" for name in METRICS if name in trainer.callback_metrics
+        ]
+        line = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(figures)}  {self._rate:,.0f} images/s"
+        self._note(line, quiet=self._progress is not None or not self._worth_a_line(trainer))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _worth_a_line(self, trainer: L.Trainer) -> bool:
+        """About ten lines a run where nobody watches live."""
+        total, done = trainer.max_epochs or 1, trainer.current_epoch + 1
+        return done == total or done % max(1, total // 10) == 0
+
+    def _note(self, line: str, quiet: bool = False) -> None:
+        with self._log_file.open("a") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+        if not quiet and self._progress is None:
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def _images_per_epoch(trainer: L.Trainer) -> int:
+    loader = trainer.train_dataloader
+    assert loader is not None
+    return int(len(loader) * loader.batch_size)
+
+
+def _plain(value: torch.Tensor) -> float:
+    return round(float(value), 6)

@@ -1,0 +1,324 @@
+"""Train a configuration into a run's folder, go on after any interruption, and evaluate what lies there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+
+from hssl.config import SELF_SUPERVISED, Config
+from hssl.data import DataSets, ImageStore, load_data
+from hssl.errors import ConfigurationError, DataError, RunFolderError
+from hssl.evaluation.embeddings import embed
+from hssl.evaluation.equivariance import equivariance_report
+from hssl.evaluation.knn import knn
+from hssl.evaluation.linear_probe import linear_probe
+from hssl.evaluation.readout import fit_readout, readout_accuracy
+from hssl.backbones import randomize_statistics
+from hssl.training.build import build_backbone, build_views
+from hssl.training.callbacks import Checkpoint, Journal, ProgressDisplay
+from hssl.training.distributed import globalize_batch_norm
+from hssl.training.environment import describe_environment
+from hssl.training.module import SSLModule
+from hssl.training.run_folder import RunFolder
+
+_CHUNK = 256
+
+
+def train(config: Config, out: Path) -> dict[str, Any]:
+    """Train to the last epoch and return its metrics. The same call goes on where an interrupted run stopped.
+
+    Args:
+        config: the run.
+        out: its folder; new, empty, or this run's.
+
+    Raises:
+        HsslError: settings, data or a folder that do not fit; nothing has been written then.
+    """
+    folder = RunFolder(out)
+    # The folder of another run is refused before data is decoded; it is claimed only once everything else is known to fit.
+    if out.exists():
+        _refuse_foreign(folder, config)
+    _check(config)
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    data = load_data(config.data, config.seed)
+    if data.num_classes is None and config.mode in ("frozen", "supervised"):
+        raise DataError(
+            f"the mode '{config.mode}' trains on labels and these images have none",
+            arrived=data.source,
+            remedy="put the images of each class into a folder of its own, or train a-ssl or h-ssl",
+        )
+    module = SSLModule(config, data.channels, data.num_classes)
+    module.data = data
+    folder.claim(config)
+
+    resume = folder.last_checkpoint if folder.last_checkpoint.exists() else None
+    if resume is not None:
+        epochs_done = int(_load(resume)["epoch"]) + 1
+        folder.trim_metrics(epochs_done)
+    else:
+        folder.trim_metrics(0)
+    with _quiet():
+        trainer = _trainer(config, folder)
+        device = trainer.strategy.root_device
+        if trainer.is_global_zero:
+            folder.write_json(folder.environment_file, describe_environment(device))
+        if config.mode == "frozen" and resume is None:
+            calibrate(module.backbone.to(device), data.train.to(device))
+        if trainer.world_size > 1:
+            globalize_batch_norm(module)
+        trainer.fit(module, ckpt_path=None if resume is None else str(resume), weights_only=False)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {"epochs": config.trainer.epochs, "source": data.source, "notes": data.notes, **figures}
+
+
+def evaluate_run(run: Path) -> dict[str, Any]:
+    """Readout, linear probe, kNN and equivariance of a finished or interrupted run; written to its `evaluation.json`.
+
+    Raises:
+        RunFolderError: no run, or one without a checkpoint yet.
+    """
+    folder = RunFolder(run)
+    config = folder.config()
+    start = time.perf_counter()
+    module, data, checkpoint = _restore(folder, config)
+    device = _device(config)
+    module.to(device).eval()
+    train_store, test_store = data.train.to(device), data.test.to(device)
+    figures: dict[str, Any] = {"readout": None, "linear_probe": None, "knn": None}
+    if data.num_classes is not None:
+        figures["readout"] = _readout(module, config, train_store, test_store)
+        features = [embed(module.embed, store, _CHUNK) for store in (train_store, test_store)]
+        assert train_store.labels is not None
+        assert test_store.labels is not None
+        arguments = (features[0], train_store.labels.cpu(), features[1], test_store.labels.cpu())
+        settings = config.evaluation
+        probe = linear_probe(*arguments, max_train=settings.linear_probe_images, seed=config.seed)
+        neighbours = knn(*arguments, neighbours=min(settings.knn_neighbours, len(train_store)))
+        figures["linear_probe"] = {"accuracy": probe.accuracy, "protocol": probe.protocol}
+        figures["knn"] = {"accuracy": neighbours.accuracy, "protocol": neighbours.protocol}
+    count = min(config.evaluation.equivariance_images, len(test_store))
+    images = test_store.batch(torch.arange(count, device=device))
+    report = equivariance_report(module.backbone.float(), images)
+    epochs = int(checkpoint["epoch"]) + 1
+    evaluation = {
+        "recipe": config.recipe,
+        "mode": config.mode,
+        "transformation": config.transformation,
+        "seed": config.seed,
+        "identity": config.identity(),
+        "epoch": epochs,
+        "complete": epochs >= config.trainer.epochs,
+        **figures,
+        "equivariance": report.as_dict(),
+        "data": {
+            "source": data.source,
+            "train_images": len(data.train),
+            "test_images": len(data.test),
+            "notes": list(data.notes),
+        },
+        "labels": data.num_classes is not None,
+        "wall_seconds": round(time.perf_counter() - start, 3),
+    }
+    folder.write_json(folder.evaluation_file, evaluation)
+    return evaluation
+
+
+def measure_equivariance(config: Config | None = None, run: Path | None = None) -> dict[str, Any]:
+    """The equivariance error of a run's network, or of a recipe's with random weights and random BatchNorm statistics.
+
+    Without a run no data is read: the images are smooth random fields.
+    """
+    if run is not None:
+        folder = RunFolder(run)
+        config = folder.config()
+        module, data, _ = _restore(folder, config)
+        store = data.test
+        images = store.batch(torch.arange(min(config.evaluation.equivariance_images, len(store))))
+        return equivariance_report(module.backbone.cpu().float(), images).as_dict()
+    if config is None:
+        raise ConfigurationError("give a recipe or a run's folder to measure")
+    channels = 1 if config.data.name in ("digits", "mnist") else 3
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        backbone = build_backbone(config, channels)
+    generator = torch.Generator().manual_seed(config.seed)
+    randomize_statistics(backbone, generator)
+    coarse = torch.rand(2, channels, 7, 7, generator=generator)
+    images = nn.functional.interpolate(coarse, size=config.data.resolution, mode="bicubic", align_corners=False)
+    return equivariance_report(backbone, images).as_dict()
+
+
+@torch.no_grad()
+def calibrate(network: nn.Module, store: ImageStore) -> None:
+    """BatchNorm statistics of an untrained network from one pass over the training images (decision 10).
+
+    The cumulative average over equal batches; the network is left in eval mode.
+    """
+    norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    momenta = [part.momentum for part in norms]
+    for part in norms:
+        part.reset_running_stats()
+        part.momentum = None
+    network.train()
+    for indices in torch.split(torch.arange(len(store), device=store.images.device), _CHUNK):
+        # A rest of one image has no variance to learn from.
+        if len(indices) > 1:
+            network(store.batch(indices))
+    for part, momentum in zip(norms, momenta, strict=True):
+        part.momentum = momentum
+    network.eval()
+
+
+# -- inside ------------------------------------------------------------------------------------------------------------
+
+
+def _check(config: Config) -> None:
+    """Refuse what cannot train before any data is read."""
+    world = config.trainer.devices * config.trainer.nodes
+    part = config.trainer.batch_size // config.trainer.accumulate
+    if config.trainer.batch_size % (config.trainer.accumulate * world):
+        raise ConfigurationError(
+            "the batch does not divide into its parts",
+            arrived=f"batch_size {config.trainer.batch_size}, accumulate {config.trainer.accumulate}, {world} devices",
+            accepted=f"a multiple of {config.trainer.accumulate * world}",
+        )
+    if part < 2:
+        raise ConfigurationError(
+            "a batch of 1 has no negatives, and no BatchNorm statistics",
+            arrived=f"{part} image a step",
+            accepted="trainer.batch_size / trainer.accumulate >= 2",
+            remedy="raise --trainer.batch_size",
+        )
+    if config.optimizer.warmup_epochs > config.trainer.epochs:
+        raise ConfigurationError(
+            "the warm-up is longer than the training",
+            arrived=f"optimizer.warmup_epochs {config.optimizer.warmup_epochs:g}, trainer.epochs {config.trainer.epochs}",
+            remedy="lower --optimizer.warmup_epochs or raise --trainer.epochs",
+        )
+    # Channels decide nothing about sizes: the network's own check and the base space's run before data is decoded.
+    with torch.device("meta"):
+        backbone = build_backbone(config, 3)
+    if config.mode in SELF_SUPERVISED:
+        build_views(config, backbone)
+
+
+def _refuse_foreign(folder: RunFolder, config: Config) -> None:
+    if folder.config_file.exists() or not folder.path.is_dir() or any(folder.path.iterdir()):
+        folder.claim(config)
+
+
+def _device(config: Config) -> torch.device:
+    use_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def _precision(config: Config) -> Any:
+    wanted = config.trainer.precision
+    if wanted == "auto":
+        bf16 = _device(config).type == "cuda" and torch.cuda.is_bf16_supported()
+        return "bf16-mixed" if bf16 else "32-true"
+    return {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[wanted]
+
+
+def _trainer(config: Config, folder: RunFolder) -> L.Trainer:
+    settings = config.trainer
+    if settings.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigurationError(
+            "there is no GPU here that torch can use", arrived="trainer.accelerator gpu", accepted="cpu or auto"
+        )
+    labelled = settings.evaluate_every_epochs
+    return L.Trainer(
+        accelerator="cpu" if _device(config).type == "cpu" else "gpu",
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy="ddp" if settings.devices * settings.nodes > 1 else "auto",
+        precision=_precision(config),
+        max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        check_val_every_n_epoch=labelled or settings.epochs,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=10,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        logger=TensorBoardLogger(str(folder.path), name="tensorboard", version=""),
+        callbacks=[
+            ProgressDisplay(folder.log_file, config.recipe),
+            Journal(folder),
+            # Last, so that what it saves has been written down before.
+            Checkpoint(folder, settings.checkpoint_every_epochs),
+        ],
+    )
+
+
+def _load(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return torch.load(checkpoint, map_location="cpu", weights_only=False)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise RunFolderError(
+            f"the checkpoint {checkpoint} cannot be read", arrived=f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, dict[str, Any]]:
+    if not folder.last_checkpoint.exists():
+        raise RunFolderError(
+            f"the run in {folder.path} has no checkpoint yet",
+            remedy=f"train it: hssl train {folder.config_file} --out {folder.path}",
+        )
+    checkpoint = _load(folder.last_checkpoint)
+    data = load_data(config.data, config.seed)
+    module = SSLModule(config, data.channels, data.num_classes)
+    module.load_state_dict(checkpoint["state_dict"])
+    return module, data, checkpoint
+
+
+def _readout(module: SSLModule, config: Config, train_store: ImageStore, test_store: ImageStore) -> dict[str, Any]:
+    assert module.readout is not None
+    if config.evaluation.readout == "alongside" or config.mode not in SELF_SUPERVISED:
+        how = "the paper's readout, trained alongside on detached features" if config.mode != "supervised" else (
+            "the paper's readout, trained through the whole network"
+        )
+    else:
+        epochs = config.evaluation.readout_epochs
+        how = f"the paper's readout, trained {epochs} epochs afterwards on frozen features"
+        frozen = torch.no_grad()(module.maps)
+        fit_readout(
+            module.readout, frozen, train_store, epochs=epochs, batch_size=min(256, len(train_store)), seed=config.seed
+        )
+
+    def predict(images: Tensor) -> Tensor:
+        return module.predict(images)
+
+    return {"accuracy": readout_accuracy(predict, test_store, _CHUNK), "protocol": f"{how}; last epoch"}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's advice that a user of the command line cannot act on."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*(does not have many workers|log_every_n_steps|tensorboard).*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,56 @@
+"""What a run ran on: versions, device, git revision, date."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+
+def describe_environment(device: torch.device) -> dict[str, object]:
+    """Plain data for `environment.json`."""
+    return {
+        "hssl": version("hssl"),
+        "torch": torch.__version__,
+        "lightning": version("lightning"),
+        "python": platform.python_version(),
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "git": _git_revision(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = next(
+        (line.partition(":")[2].strip() for line in _cpu_info() if line.startswith("model name")), platform.processor()
+    )
+    return f"CPU: {model or platform.machine()}"
+
+
+def _cpu_info() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _git_revision() -> str | None:
+    """The revision that the package's source is at, with '+' for uncommitted changes; None where it is not in a checkout."""
+    here = Path(__file__).parent
+    try:
+        # The installed copy may lie inside somebody else's checkout: the package's source must be tracked by it.
+        subprocess.run(["git", "ls-files", "--error-unmatch", __file__], cwd=here, check=True, capture_output=True)
+        revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, check=True, capture_output=True, text=True)
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision.stdout.strip() + ("+" if status.stdout.strip() else "")

@@ -1,0 +1,117 @@
+"""A run's folder: always the same tree, one run in it, and nothing in it overwritten by another.
+
+config.yaml, environment.json, metrics.jsonl, log.txt, checkpoints/last.ckpt, evaluation.json, tensorboard/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hssl.config import Config, differences, parse
+from hssl.errors import HsslError, RunFolderError
+
+
+class RunFolder:
+    """The files of one run below `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.yaml"
+        self.environment_file = path / "environment.json"
+        self.metrics_file = path / "metrics.jsonl"
+        self.log_file = path / "log.txt"
+        self.checkpoints = path / "checkpoints"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.evaluation_file = path / "evaluation.json"
+
+    def claim(self, config: Config) -> None:
+        """Make the folder this run's, or recognise it as this run's already.
+
+        Raises:
+            RunFolderError: the folder holds another run (the difference is shown) or foreign files. Nothing is touched.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunFolderError("the output folder is a file", arrived=self.path, remedy="choose another --out")
+        if self.config_file.exists():
+            there = self.config()
+            if there.identity() != config.identity():
+                lines = "\n    ".join(differences(there, config))
+                raise RunFolderError(
+                    f"{self.path} holds another run; nothing was changed. The configurations differ in\n    {lines}",
+                    remedy="choose another --out, or repeat that run's configuration to continue it",
+                )
+            return
+        foreign = sorted(entry.name for entry in self.path.iterdir()) if self.path.exists() else []
+        if foreign:
+            raise RunFolderError(
+                f"{self.path} is not empty and holds no run",
+                arrived=", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else ""),
+                accepted="a new or empty folder, or the folder of the same run",
+                remedy="choose another --out",
+            )
+        try:
+            self.checkpoints.mkdir(parents=True)
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be created: {error.strerror}", remedy="choose another --out") from error
+        write_text(self.config_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+    def config(self) -> Config:
+        """The configuration of the run that lies here.
+
+        Raises:
+            RunFolderError: there is no run, or its configuration cannot be read.
+        """
+        if not self.config_file.is_file():
+            raise RunFolderError(
+                f"{self.path} is not the folder of a run",
+                arrived="no config.yaml in it" if self.path.is_dir() else "no such folder",
+                remedy="give the folder that was --out of hssl train",
+            )
+        try:
+            tree = yaml.safe_load(self.config_file.read_text())
+            if not isinstance(tree, Mapping):
+                raise RunFolderError(f"{self.config_file} does not hold a configuration")
+            return parse(tree)
+        except (yaml.YAMLError, UnicodeDecodeError, HsslError) as error:
+            raise RunFolderError(f"{self.config_file} cannot be read as a run's configuration", arrived=str(error)) from error
+
+    def trim_metrics(self, epochs: int) -> None:
+        """Forget the lines of epochs that the checkpoint does not know of: they are trained, and written, again."""
+        if not self.metrics_file.exists():
+            return
+        kept = [line for line in self.metrics_file.read_text().splitlines() if _epoch(line) < epochs]
+        write_text(self.metrics_file, "".join(line + "\n" for line in kept))
+
+    def write_json(self, file: Path, tree: Mapping[str, Any]) -> None:
+        """Write plain data at once or not at all."""
+        write_text(file, json.dumps(tree, indent=2, allow_nan=False) + "\n")
+
+
+def _epoch(line: str) -> float:
+    # A line cut off by a kill belongs to an epoch that no checkpoint holds.
+    try:
+        return float(json.loads(line)["epoch"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return float("inf")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Replace a file's text so that a reader, or a kill, sees the old or the new one whole."""
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,212 @@
+import itertools
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+
+from hssl.data import Batch, BatchLoader, ImageStore
+from hssl.errors import ConfigurationError, DataError
+
+
+def _store(count: int = 23, labels: bool = True) -> ImageStore:
+    images = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).contiguous()
+    return ImageStore(
+        images, torch.arange(count) % 5 if labels else None, torch.zeros(1), torch.ones(1), tuple("abcde")
+    )
+
+
+def _epoch(loader: BatchLoader) -> list[list[int]]:
+    return [batch.indices.tolist() for batch in loader]
+
+
+def _flat(batches: list[list[int]]) -> list[int]:
+    return list(itertools.chain.from_iterable(batches))
+
+
+def test_each_index_comes_once_an_epoch() -> None:
+    loader = BatchLoader(_store(), 4, seed=0, drop_last=False)
+    for _ in range(3):
+        batches = _epoch(loader)
+        assert len(batches) == len(loader) == 6
+        assert sorted(_flat(batches)) == list(range(23))
+        assert [len(batch) for batch in batches] == [4, 4, 4, 4, 4, 3]
+
+
+def test_drop_last_leaves_the_incomplete_batch_out() -> None:
+    loader = BatchLoader(_store(), 4, seed=0)
+    batches = _epoch(loader)
+    assert len(batches) == len(loader) == 5
+    assert len(set(_flat(batches))) == 20
+    assert _flat(batches) == loader.order(0)[:20].tolist()
+    assert set(_flat(batches)) != set(_flat(_epoch(loader)))
+
+
+def test_a_batch_holds_the_images_and_labels_of_its_indices() -> None:
+    store = _store()
+    for batch in BatchLoader(store, 4, seed=0, dtype=torch.float64):
+        assert isinstance(batch, Batch)
+        images, labels, indices = batch
+        assert torch.equal(images, store.batch(indices, torch.float64))
+        assert torch.equal(labels, store.labels[indices])
+
+
+def test_labels_of_an_unlabelled_store_are_minus_one() -> None:
+    batch = next(iter(BatchLoader(_store(labels=False), 4, seed=0)))
+    assert batch.labels.tolist() == [-1] * 4
+    assert batch.labels.dtype == torch.int64
+
+
+def test_the_order_depends_on_seed_and_epoch_and_nothing_else() -> None:
+    first, second = (_epoch(loader) for loader in [BatchLoader(_store(), 4, seed=0)] * 2)
+    assert first != second
+    again = BatchLoader(_store(), 4, seed=0)
+    torch.manual_seed(99)
+    again.set_epoch(1)
+    assert _epoch(again) == second
+    assert _epoch(BatchLoader(_store(), 4, seed=1)) != first
+    # Seed and epoch do not add up to the same thing.
+    shifted = BatchLoader(_store(), 4, seed=1)
+    assert BatchLoader(_store(), 4, seed=0).order(1).tolist() != shifted.order(0).tolist()
+
+
+def test_iterating_leaves_the_global_generator_alone() -> None:
+    state = torch.get_rng_state()
+    _epoch(BatchLoader(_store(), 4, seed=0))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_without_shuffling_the_order_is_the_stores() -> None:
+    assert _flat(_epoch(BatchLoader(_store(), 5, seed=0, shuffle=False, drop_last=False))) == list(range(23))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 6])
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_ranks_partition_the_global_batch(world_size: int, drop_last: bool) -> None:
+    whole = _epoch(BatchLoader(_store(), 6, seed=4, drop_last=drop_last))
+    loaders = [
+        BatchLoader(_store(), 6, seed=4, rank=rank, world_size=world_size, drop_last=drop_last)
+        for rank in range(world_size)
+    ]
+    parts = [_epoch(loader) for loader in loaders]
+    assert [_flat(list(step)) for step in zip(*parts, strict=True)] == whole
+    complete = [step for step, batch in enumerate(whole) if len(batch) == 6]
+    assert {len(part[step]) for part in parts for step in complete} == {6 // world_size}
+    assert {len(loader) for loader in loaders} == {len(whole)}
+
+
+def test_a_batch_larger_than_the_store_is_the_store() -> None:
+    loader = BatchLoader(_store(), 100, seed=0)
+    assert (loader.batch_size, len(loader)) == (23, 1)
+    assert sorted(_flat(_epoch(loader))) == list(range(23))
+    ranks = [BatchLoader(_store(), 100, seed=0, rank=rank, world_size=2) for rank in range(2)]
+    assert [loader.batch_size for loader in ranks] == [22, 22]
+    assert [len(batch.indices) for loader in ranks for batch in loader] == [11, 11]
+    assert BatchLoader(_store(), 8, seed=0).batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"rank": 2, "world_size": 2}, ConfigurationError),
+        ({"rank": -1}, ConfigurationError),
+        ({"batch_size": 7, "world_size": 2}, ConfigurationError),
+        ({"batch_size": 0}, ConfigurationError),
+        ({"batch_size": 64, "world_size": 32}, DataError),
+    ],
+)
+def test_what_cannot_be_divided_is_refused(fields: dict, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        BatchLoader(_store(), **{"batch_size": 4, "seed": 0, **fields})
+
+
+@pytest.mark.parametrize("done", range(1, 12))
+def test_a_resumed_iteration_continues_exactly(done: int) -> None:
+    def steps(loader: BatchLoader):
+        while True:
+            yield from loader
+
+    whole = [batch.indices.tolist() for batch in itertools.islice(steps(BatchLoader(_store(), 4, seed=2)), 15)]
+    first = BatchLoader(_store(), 4, seed=2)
+    begun = [batch.indices.tolist() for batch in itertools.islice(steps(first), done)]
+    second = BatchLoader(_store(), 4, seed=2)
+    second.load_state_dict(first.state_dict())
+    rest = [batch.indices.tolist() for batch in itertools.islice(steps(second), 15 - done)]
+    assert begun + rest == whole
+    # The control: a loader that does not load the state begins again.
+    assert (
+        begun + [batch.indices.tolist() for batch in itertools.islice(steps(BatchLoader(_store(), 4, seed=2)), 1)]
+        != (whole[: done + 1])
+    )
+
+
+def test_a_loaded_position_is_used_once() -> None:
+    loader = BatchLoader(_store(), 4, seed=2)
+    next(itertools.islice(loader, 1, 2))
+    resumed = BatchLoader(_store(), 4, seed=2)
+    resumed.load_state_dict(loader.state_dict())
+    resumed.set_epoch(0)
+    assert [len(_epoch(resumed)), len(_epoch(resumed))] == [3, 5]
+
+
+def test_an_abandoned_iteration_begins_again() -> None:
+    loader = BatchLoader(_store(), 4, seed=2)
+    first = next(iter(loader)).indices.tolist()
+    assert next(iter(loader)).indices.tolist() == first
+    assert loader.epoch == 0
+
+
+def test_set_epoch_goes_back_and_forth() -> None:
+    loader = BatchLoader(_store(), 4, seed=2)
+    first, second = _epoch(loader), _epoch(loader)
+    assert loader.epoch == 2
+    loader.set_epoch(0)
+    assert [_epoch(loader), _epoch(loader)] == [first, second]
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"batch_size": 5}, {"shuffle": False}, {"drop_last": False}])
+def test_the_state_of_another_order_is_refused(change: dict) -> None:
+    state = BatchLoader(_store(), 4, seed=0).state_dict()
+    other = BatchLoader(_store(), **{"batch_size": 4, "seed": 0, **change})
+    with pytest.raises(ConfigurationError, match=next(iter(change))):
+        other.load_state_dict(state)
+    with pytest.raises(ConfigurationError, match="images: 23 there, 24 here"):
+        BatchLoader(_store(24), 4, seed=0).load_state_dict(state)
+    BatchLoader(_store(), 4, seed=0).load_state_dict(state)
+
+
+class _Recorder(lightning.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.automatic_optimization = True
+        self.seen: list[list[int]] = []
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        self.seen.append(batch.indices.tolist())
+        return self.weight.sum() + batch.images.sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def _fit(root: Path, steps: int, checkpoint: Path | None = None) -> tuple[_Recorder, Path]:
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=root,
+    )  # fmt: skip
+    module = _Recorder()
+    trainer.fit(module, BatchLoader(_store(), 4, seed=3), ckpt_path=checkpoint)
+    trainer.save_checkpoint(root / f"{steps}.ckpt")
+    return module, root / f"{steps}.ckpt"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("cut", [2, 5, 8])
+def test_lightning_trains_on_it_and_resumes_within_an_epoch(tmp_path: Path, cut: int) -> None:
+    whole, _ = _fit(tmp_path, 15)
+    expected = BatchLoader(_store(), 4, seed=3)
+    assert whole.seen == _epoch(expected) + _epoch(expected) + _epoch(expected)
+    begun, checkpoint = _fit(tmp_path, cut)
+    resumed, _ = _fit(tmp_path, 15, checkpoint)
+    assert begun.seen + resumed.seen == whole.seen

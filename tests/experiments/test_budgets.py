@@ -1,0 +1,54 @@
+"""Budgets: what they may change, and the rules for learning rate and warm-up."""
+
+import pytest
+
+from hssl.experiments import budgets, paper
+from hssl.experiments.budgets import BUDGET_NAMES, BUDGETS, LEARNING_RATE_LIMIT, learning_rate, steps, warmup_epochs
+
+CELLS = [(workload, budget) for budget in BUDGET_NAMES for workload in BUDGETS[budget]]
+
+
+def test_every_budget_knows_every_workload() -> None:
+    assert set(BUDGETS) == set(BUDGET_NAMES)
+    for rows in BUDGETS.values():
+        assert set(rows) == set(budgets.TRAIN_IMAGES) == set(budgets.REFERENCE)
+
+
+@pytest.mark.parametrize("workload", ["mnist", "mnist-mlp", "mnist-cnn", "cifar10", "cifar10-cnn", "tiny-imagenet"])
+def test_the_paper_budget_is_the_paper(workload: budgets.Workload) -> None:
+    row = BUDGETS["paper"][workload]
+    assert row == budgets.Budget(paper.EPOCHS[budgets.REFERENCE[workload]], 4096)
+    assert learning_rate(workload, "paper") == 0.1
+    assert warmup_epochs(workload, "paper") == 10
+    assert steps(workload, "paper") == paper.steps(budgets.REFERENCE[workload])
+
+
+@pytest.mark.parametrize(("workload", "budget"), CELLS)
+def test_a_run_takes_steps_and_its_batch_fits_its_images(workload: budgets.Workload, budget: str) -> None:
+    row = BUDGETS[budget][workload]  # type: ignore[index]
+    images = row.train_images or budgets.TRAIN_IMAGES[workload]
+    assert images is None or row.batch_size <= images
+    assert (row.minutes is None) == (budget == "paper")
+
+
+@pytest.mark.parametrize(("workload", "budget"), CELLS)
+def test_the_learning_rate_makes_up_for_missing_steps_within_its_limits(
+    workload: budgets.Workload,
+    budget: budgets.BudgetName,
+) -> None:
+    rate, taken = learning_rate(workload, budget), steps(workload, budget)
+    assert 0.1 <= rate <= LEARNING_RATE_LIMIT[budget]
+    if taken is not None and 0.1 < rate < LEARNING_RATE_LIMIT[budget]:
+        # The way that a layer can go, rate x steps, is the paper's.
+        assert rate * taken == pytest.approx(0.1 * paper.steps(budgets.REFERENCE[workload]), rel=0.01)
+
+
+def test_some_budget_is_ruled_by_the_steps_and_some_by_the_limit() -> None:
+    assert 0.1 < learning_rate("mnist", "quick") < LEARNING_RATE_LIMIT["quick"]
+    assert learning_rate("mnist", "smoke") == LEARNING_RATE_LIMIT["smoke"]
+    assert learning_rate("folder", "paper") == 0.1
+
+
+@pytest.mark.parametrize(("workload", "budget"), CELLS)
+def test_the_warm_up_leaves_at_least_half_of_the_run(workload: budgets.Workload, budget: budgets.BudgetName) -> None:
+    assert 0 < warmup_epochs(workload, budget) <= BUDGETS[budget][workload].epochs / 2

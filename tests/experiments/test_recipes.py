@@ -1,0 +1,201 @@
+"""Recipes: names, the settings of appendix B, and that a budget never changes the method."""
+
+import pytest
+
+from hssl.config import Config, parse
+from hssl.errors import ConfigurationError
+from hssl.experiments import paper
+from hssl.experiments.recipes import (
+    MODES,
+    STEMS,
+    describe,
+    find_stem,
+    recipe,
+    recipe_name,
+    recipe_names,
+    stem_names,
+)
+
+DATASETS = ("digits", "mnist", "cifar10", "tiny-imagenet", "folder")
+CONTROLS = ("mnist-translation-mlp", "mnist-scale-cnn", "cifar10-scale-cnn")
+RESOLUTIONS = {  # (fit, pixels), or for digits the pixels before padding
+    "digits-rotation": ("pad", 25),
+    "digits-translation": ("pad", 28),
+    "digits-scale": ("pad", 28),
+    "mnist-rotation": ("pad", 29),
+    "mnist-translation": ("pad", 32),
+    "mnist-scale": ("pad", 32),
+    "mnist-translation-mlp": ("pad", 28),
+    "mnist-scale-cnn": ("pad", 32),
+    "cifar10-rotation": ("resize", 25),
+    "cifar10-translation": ("resize", 28),
+    "cifar10-scale": ("resize", 28),
+    "cifar10-scale-cnn": ("resize", 28),
+    "tiny-imagenet-rotation": ("resize", 25),
+    "tiny-imagenet-translation": ("resize", 32),
+    "tiny-imagenet-scale": ("resize", 32),
+    "folder-rotation": ("resize", 65),
+    "folder-translation": ("resize", 64),
+    "folder-scale": ("resize", 64),
+}
+# What a budget may scale. Everything else is the method.
+SCALED = {
+    ("budget",),
+    ("trainer", "epochs"),
+    ("trainer", "batch_size"),
+    ("optimizer", "learning_rate"),
+    ("optimizer", "warmup_epochs"),
+    ("backbone", "width"),
+    ("data", "train_images"),
+    ("data", "test_images"),
+}
+
+
+def test_the_names_are_every_data_set_transformation_and_mode_and_the_controls() -> None:
+    rows = {f"{data}-{group}" for data in DATASETS for group in ("translation", "rotation", "scale")} | set(CONTROLS)
+    assert set(stem_names()) == rows == set(RESOLUTIONS)
+    assert set(recipe_names()) == {f"{row}-{suffix}" for row in rows for suffix in MODES}
+    assert len(recipe_names()) == len(set(recipe_names())) == 72
+
+
+@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("budget", ["smoke", "quick", "paper"])
+def test_a_recipe_holds_and_says_what_it_is(name: str, budget: str) -> None:
+    config = recipe(name, budget)
+    stem, _, suffix = name.rpartition("-")
+    assert parse(config.model_dump()) == config
+    assert (config.recipe, config.budget, config.mode) == (name, budget, MODES[suffix])
+    assert config.transformation in stem
+    assert stem.startswith(config.data.name)
+    assert (config.data.fit, config.data.resolution) == RESOLUTIONS[stem]
+    assert config.data.resize_to == (24 if config.data.name == "digits" else None)
+    assert config.data.normalize == ("unit" if config.data.name in ("digits", "mnist") else "standardize")
+    assert config.views.joint is False
+    assert config.views.base_size == ((1, 1) if config.transformation == "translation" and "mlp" not in name else 1)
+
+
+@pytest.mark.parametrize("stem", stem_names())
+def test_the_modes_of_a_row_differ_in_nothing_but_the_mode(stem: str) -> None:
+    trees = [recipe(f"{stem}-{suffix}", "quick").model_dump(exclude={"mode", "recipe"}) for suffix in MODES]
+    assert all(tree == trees[0] for tree in trees)
+
+
+def leaves(config: Config) -> dict[tuple[str, ...], object]:
+    found: dict[tuple[str, ...], object] = {}
+    for name, value in config.model_dump().items():
+        inner = value.items() if isinstance(value, dict) else ()
+        found.update({(name, key): leaf for key, leaf in inner} if inner else {(name,): value})
+    return found
+
+
+@pytest.mark.parametrize("stem", stem_names())
+@pytest.mark.parametrize("budget", ["smoke", "quick"])
+def test_a_budget_never_changes_the_method(stem: str, budget: str) -> None:
+    full, less = leaves(recipe(f"{stem}-hssl")), leaves(recipe(f"{stem}-hssl", budget))
+    changed = {name for name in full if full[name] != less[name]}
+    assert {("budget",), ("trainer", "epochs"), ("backbone", "width")} <= changed <= SCALED
+
+
+@pytest.mark.parametrize(
+    ("stem", "backbone"),
+    [
+        ("digits-scale", "three-layer"),
+        ("mnist-rotation", "three-layer"),
+        ("mnist-translation-mlp", "mlp"),
+        ("mnist-scale-cnn", "cnn-three-layer"),
+        ("cifar10-scale", "resnet20-cifar10"),
+        ("cifar10-scale-cnn", "cnn-resnet20"),
+        ("tiny-imagenet-rotation", "resnet20-tiny-imagenet"),
+        ("folder-rotation", "resnet20-cifar10"),
+    ],
+)
+def test_appendix_b(stem: str, backbone: str) -> None:
+    config = recipe(f"{stem}-hssl")
+    assert config.backbone.name == backbone
+    assert config.backbone.width == (0.25 if "folder" in stem else 1)
+    assert config.trainer.epochs == (500 if config.data.name in ("mnist", "digits") else 1300)
+    assert config.objective.temperature == 0.1
+    assert config.optimizer.weight_decay == 1e-4
+    assert config.optimizer.warmup_epochs == 10
+    if config.data.name not in ("digits", "folder"):
+        assert (config.trainer.batch_size, config.optimizer.learning_rate) == (4096, 0.1)
+
+
+@pytest.mark.parametrize("stem", [stem for stem in stem_names() if "rotation" in stem])
+def test_rotation_recipes_have_sizes_at_which_quarter_turns_are_exact(stem: str) -> None:
+    """A layer of stride 2, kernel 7, padding 3 is exact where its input is odd; then (N + 1) / 2 pixels are left."""
+    config = recipe(f"{stem}-hssl")
+    pixels = config.data.resolution
+    for _ in range(3 if "tiny" in config.backbone.name else 2):
+        assert pixels % 2 == 1
+        pixels = (pixels + 1) // 2
+
+
+def test_every_row_of_the_paper_has_a_recipe_and_no_recipe_claims_another() -> None:
+    rows = {cell[:3] for cell in paper.NUMBERS}
+    assert {stem.row for stem in STEMS.values() if stem.row} == rows
+    for stem in STEMS.values():
+        assert stem.row is None or (stem.name.startswith(stem.row[0]) and stem.row[1] in stem.name)
+
+
+@pytest.mark.parametrize("stem", stem_names())
+def test_the_docstring_of_a_recipe_states_the_papers_numbers(stem: str) -> None:
+    doc = STEMS[stem].configure.__doc__ or ""
+    cards = [describe(recipe_name(stem, mode)) for mode in MODES.values()]
+    if cards[0].expected is None:
+        assert "Not in the paper" in doc
+        return
+    words = ("A-SSL", "H-SSL", "frozen", "supervised")
+    assert ", ".join(f"{word} {card.expected}" for word, card in zip(words, cards, strict=True)) in doc
+    assert f"table {cards[0].expected.table}" in doc
+    assert f"{cards[0].gpu_hours} GPU-hours" in doc
+
+
+def test_a_card_tells_source_cost_expected_number_and_command() -> None:
+    card = describe("cifar10-scale-cnn-hssl")
+    assert (card.stem, card.mode, card.source) == ("cifar10-scale-cnn", "h-ssl", "table 2, CNN (6 x CHW)")
+    assert str(card.expected) == "37.5 ± 0.1"
+    assert card.gpu_hours == 640
+    assert card.minutes == {"smoke": 1, "quick": 5}
+    assert card.command == "hssl train cifar10-scale-cnn-hssl --out runs/cifar10-scale-cnn-hssl"
+    assert describe("mnist-scale-assl").gpu_hours == 8
+
+
+def test_a_card_of_an_experiment_that_the_paper_lacks_says_so() -> None:
+    for name in ("digits-scale-hssl", "tiny-imagenet-translation-assl", "folder-rotation-hssl"):
+        card = describe(name)
+        assert (card.expected, card.gpu_hours, card.source) == (None, None, "not in the paper")
+    assert "--data.root DIR" in describe("folder-rotation-hssl").command
+    assert "--data.root" not in describe("digits-scale-hssl").command
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mnist-scale-hsl", "did you mean 'mnist-scale-hssl'?"),
+        ("mnist-scale", "add a mode: mnist-scale-assl"),
+        ("zzzz", "hssl recipes lists them"),
+        ("", "hssl recipes lists them"),
+    ],
+)
+def test_an_unknown_recipe_is_refused_with_the_nearest(name: str, words: str) -> None:
+    for ask in (recipe, describe):
+        with pytest.raises(ConfigurationError) as caught:
+            ask(name)
+        assert words in str(caught.value)
+        assert len(str(caught.value)) < 300
+
+
+def test_an_unknown_budget_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=r"no budget 'tiny'\n.*smoke, quick, paper"):
+        recipe("mnist-scale-hssl", "tiny")
+
+
+def test_stems_and_modes_make_names() -> None:
+    assert recipe_name("mnist-translation-mlp", "supervised") == "mnist-translation-mlp-supervised"
+    with pytest.raises(ConfigurationError, match="--mode hybrid"):
+        recipe_name("mnist-scale", "hybrid")
+    with pytest.raises(ConfigurationError, match="leave the mode out: 'mnist-scale'"):
+        find_stem("mnist-scale-hssl")
+    with pytest.raises(ConfigurationError, match="did you mean 'digits-scale'"):
+        find_stem("digits-scal")

@@ -1,0 +1,168 @@
+"""The typed configuration: overriding by dotted name, messages, identity and files."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from hssl.config import Config, accepted_of, differences, fields_of, load, override, parse, save
+from hssl.errors import ConfigurationError
+
+
+def at(config: Config, name: str) -> Any:
+    value: Any = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("seed", "3", 3),
+        ("optimizer.learning_rate", "1e-3", 1e-3),
+        ("optimizer.learning_rate", "2", 2.0),
+        ("trainer.precision", "32", "32"),
+        ("views.joint", "true", True),
+        ("data.grey", "none", None),
+        ("data.train_images", "none", None),
+        ("data.train_images", "500", 500),
+        ("data.root", "null", None),
+        ("data.root", "2022", "2022"),
+        ("data.root", "C: [odd", "C: [odd"),
+        ("views.base_size", "3", 3),
+        ("views.base_size", "2,3", (2, 3)),
+        ("views.base_size", "(2, 3)", (2, 3)),
+        ("views.base_size", "[2, 3]", (2, 3)),
+        ("backbone.scales", "1,1.5", (1.0, 1.5)),
+        ("backbone.scales", "[1, 2]", (1.0, 2.0)),
+        ("backbone.scales", "1.5", (1.5,)),
+        ("mode", "hybrid", "hybrid"),
+    ],
+)
+def test_override_reads_words_as_the_field_means_them(name: str, text: str, value: object) -> None:
+    changed = override(Config(), {name: text})
+    assert at(changed, name) == value
+    assert type(at(changed, name)) is type(value)
+
+
+def test_override_changes_nothing_else_and_keeps_the_original() -> None:
+    config = Config()
+    changed = override(config, {"trainer.epochs": 7})
+    assert config.trainer.epochs == 500
+    assert differences(config, changed) == ["trainer.epochs: 500 there, 7 asked"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("optimizer.lrr", "0.1", ("no field 'optimizer.lrr'", "--optimizer.lrr 0.1", "optimizer.learning_rate")),
+        ("learning_rate", "0.1", ("no field 'learning_rate'", "optimizer.learning_rate")),
+        ("qqqqqq", "0.1", ("no field 'qqqqqq'", "hssl recipes --fields")),
+        ("views", "1", ("'views' is a section", "views.base_size")),
+        ("optimizer.learning_rate", "-1", ("'optimizer.learning_rate' got -1", "greater than 0")),
+        ("optimizer.learning_rate", "inf", ("'optimizer.learning_rate'", "finite")),
+        ("optimizer.learning_rate", "nan", ("'optimizer.learning_rate'",)),
+        ("optimizer.learning_rate", "fast", ("'optimizer.learning_rate' got 'fast'",)),
+        ("optimizer.learning_rate", "[1", ("'optimizer.learning_rate' cannot be read", "[1")),
+        ("seed", "1.5", ("'seed' got 1.5",)),
+        ("mode", "assl", ("'mode' got 'assl'", "a-ssl")),
+        ("data.resolution", "4", ("'data.resolution' got 4",)),
+        ("backbone.scales", "1,-2", ("'backbone.scales.1' got -2",)),
+        ("backbone.scales", "[]", ("'backbone.scales' got []",)),
+        ("views.base_size", "0", ("'views.base_size' got 0", "at least 1")),
+        ("views.base_size", "2,0", ("'views.base_size' got", "at least 1")),
+        ("views.base_size", "wide", ("'views.base_size' got 'wide'",)),
+        ("trainer.batch_size", "1", ("'trainer.batch_size' 1 leaves no negatives",)),
+    ],
+)
+def test_a_bad_field_or_value_is_named_in_one_short_message(name: str, value: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        override(Config(), {name: value})
+    message = str(caught.value)
+    for word in words:
+        assert word in message
+    assert "{" not in message, "a whole section was printed as if it had been the input"
+    assert len(message) < 500
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        override(Config(), {"seed": "-1", "trainer.epochs": "0"})
+    assert "'seed' got -1" in str(caught.value)
+    assert "'trainer.epochs' got 0" in str(caught.value)
+
+
+@pytest.mark.parametrize(("batch", "parts", "mode"), [(2, 1, "h-ssl"), (8, 4, "a-ssl"), (2, 1, "supervised")])
+def test_the_smallest_batches_that_are_legal(batch: int, parts: int, mode: str) -> None:
+    changes = {"trainer.batch_size": batch, "trainer.accumulate": parts, "mode": mode}
+    assert override(Config(), changes).trainer.batch_size == batch
+    with pytest.raises(ConfigurationError, match=r"trainer\.batch_size"):
+        override(Config(), {**changes, "trainer.batch_size": batch - 1})
+
+
+def test_identity_follows_every_number_and_no_folder() -> None:
+    config = Config()
+    assert config.identity() == Config().identity()
+    assert config.identity() == override(config, {"data.root": "/elsewhere"}).identity()
+    for name, value in {"seed": 1, "optimizer.trust_coefficient": 0.01, "backbone.scales": (1.0, 2.0)}.items():
+        assert config.identity() != override(config, {name: value}).identity()
+
+
+def test_the_configuration_is_frozen_and_closed() -> None:
+    with pytest.raises(ValidationError):
+        Config().seed = 3  # type: ignore[misc]
+    with pytest.raises(ConfigurationError, match=r"no field 'optimizer\.lr'"):
+        parse({"optimizer": {"lr": 0.1}})
+
+
+def test_differences_name_fields_and_both_values() -> None:
+    new = override(Config(), {"data.root": "/elsewhere", "views.base_size": "2,2"})
+    assert differences(Config(), new) == ["views.base_size: 1 there, [2, 2] asked"]
+    assert differences(Config(), Config()) == []
+
+
+def test_a_saved_configuration_is_read_back_whole(tmp_path: Path) -> None:
+    config = override(Config(), {"views.base_size": "2,3", "data.root": "somewhere", "optimizer.learning_rate": 0.3})
+    path = tmp_path / "config.yaml"
+    save(config, path)
+    assert load(path) == config
+    assert load(path).identity() == config.identity()
+    assert config.identity() in path.read_text()
+    assert yaml.safe_load(path.read_text())["data"]["root"] == "somewhere"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"a: [1", "is not YAML"),
+        (b"- 1\n- 2\n", "holds no configuration"),
+        (b"", "holds no configuration"),
+        (b"seed: -3\n", "'seed' got -3"),
+        (b"optimizer: 3\n", "'optimizer' got 3"),
+        (b"sede: 3\n", "did you mean 'seed'?"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "config.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)
+    assert words in str(caught.value)
+
+
+def test_every_field_is_described_and_says_what_it_accepts() -> None:
+    fields = list(fields_of())
+    assert len(fields) > 40
+    assert [name for name, description in fields if not description] == []
+    assert all(all(accepted_of(name)) for name, _ in fields)
+    assert accepted_of("views.distance") == ("euclidean | topological", "euclidean")
+    assert accepted_of("data.train_images") == ("whole number >= 2 | none", "none")
+    assert accepted_of("data.test_fraction") == ("number > 0 and < 1", "0.1")
+    assert accepted_of("data.strict") == ("true | false", "false")
+    assert accepted_of("backbone.scales")[1] == "1.0,1.25,1.33,1.5,1.66,1.75"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from hssl.config import Config, accepted_of, differences, fields_of, load, override, parse, save
+from hssl.config import Config, accepted_of, differences, fields_of, load, override, parse
 from hssl.errors import ConfigurationError
 
 
@@ -127,11 +127,9 @@ def test_differences_name_fields_and_both_values() -> None:
 def test_a_saved_configuration_is_read_back_whole(tmp_path: Path) -> None:
     config = override(Config(), {"views.base_size": "2,3", "data.root": "somewhere", "optimizer.learning_rate": 0.3})
     path = tmp_path / "config.yaml"
-    save(config, path)
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     assert load(path) == config
     assert load(path).identity() == config.identity()
-    assert config.identity() in path.read_text()
-    assert yaml.safe_load(path.read_text())["data"]["root"] == "somewhere"
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,8 @@ def _train(name: str, budget: str | None, overrides: Mapping[str, str], out: Pat
         from hssl.training.engine import train
 
         result = train(config, out)
-    _print_evaluation(result)
+    for note in result.get("notes", ()):
+        print(note)
     print(f"\nrun folder: {out}\nmeasure it again: hssl evaluate {shlex.quote(str(out))}")
     return 0
 

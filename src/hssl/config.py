@@ -279,14 +279,6 @@ def parse(tree: Mapping[str, Any]) -> Config:
         ) from None
 
 
-def save(config: Config, path: Path) -> None:
-    """Writes `config` as YAML that `load`, and so `hssl train FILE`, reads back; its identity stands in a comment."""
-    import yaml
-
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    path.write_text(f"# identity {config.identity()}\n{text}", encoding="utf-8")
-
-
 def load(path: Path) -> Config:
     """The configuration in a YAML file. Fields that the file leaves out have their defaults.
 

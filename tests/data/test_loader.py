@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 from pathlib import Path
 
@@ -179,7 +180,6 @@ class _Recorder(lightning.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.automatic_optimization = True
         self.seen: list[list[int]] = []
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
@@ -190,23 +190,37 @@ class _Recorder(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def _fit(root: Path, steps: int, checkpoint: Path | None = None) -> tuple[_Recorder, Path]:
-    trainer = lightning.Trainer(
-        accelerator="cpu", max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=root,
-    )  # fmt: skip
+class _Killed(Exception):
+    pass
+
+
+class _SaveAndDie(lightning.Callback):
+    def __init__(self, step: int, path: Path) -> None:
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+            raise _Killed
+
+
+def _fit(root: Path, *callbacks: lightning.Callback, checkpoint: Path | None = None) -> list[list[int]]:
     module = _Recorder()
-    trainer.fit(module, BatchLoader(_store(), 4, seed=3), ckpt_path=checkpoint)
-    trainer.save_checkpoint(root / f"{steps}.ckpt")
-    return module, root / f"{steps}.ckpt"
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=root, callbacks=list(callbacks),
+    )  # fmt: skip
+    with contextlib.suppress(_Killed):
+        trainer.fit(module, BatchLoader(_store(), 4, seed=3), ckpt_path=checkpoint)
+    return module.seen
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("cut", [2, 5, 8])
-def test_lightning_trains_on_it_and_resumes_within_an_epoch(tmp_path: Path, cut: int) -> None:
-    whole, _ = _fit(tmp_path, 15)
+@pytest.mark.parametrize("step", [1, 4, 5, 6, 12])
+def test_lightning_trains_on_it_and_resumes_within_an_epoch(tmp_path: Path, step: int) -> None:
+    whole = _fit(tmp_path)
     expected = BatchLoader(_store(), 4, seed=3)
-    assert whole.seen == _epoch(expected) + _epoch(expected) + _epoch(expected)
-    begun, checkpoint = _fit(tmp_path, cut)
-    resumed, _ = _fit(tmp_path, 15, checkpoint)
-    assert begun.seen + resumed.seen == whole.seen
+    assert whole == _epoch(expected) + _epoch(expected) + _epoch(expected)
+    begun = _fit(tmp_path, _SaveAndDie(step, tmp_path / "x.ckpt"))
+    assert len(begun) == step
+    assert begun + _fit(tmp_path, checkpoint=tmp_path / "x.ckpt") == whole

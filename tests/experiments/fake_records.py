@@ -79,12 +79,11 @@ def write_run(folder: Path, config: Config, *, labels: bool = True, accuracy: fl
         "threads": 2, "git": "0123456789ab", "date": f"2024-05-{1 + config.seed:02d}T12:00:00+00:00",
     }  # fmt: skip
     lines = []
-    for epoch in range(1, config.trainer.epochs + 1):
-        entry: dict[str, Any] = {"epoch": epoch, "step": epoch * 20, "images_per_second": 900.0, "seconds": epoch * 9.0}
-        if config.mode != "frozen":
-            entry["train/loss"] = (
-                (4 if config.mode != "supervised" else 0.2) + 2 * math.exp(-epoch / 4) + chance.gauss(0, 0.05)
-            )
+    for epoch in range(config.trainer.epochs):
+        entry: dict[str, Any] = {"epoch": epoch, "step": (epoch + 1) * 20, "images_per_second": 900.0, "seconds": 9.0}
+        # As the training logs it: contrastive loss, or the cross-entropy of the readout.
+        floor = 0.2 if config.mode in ("frozen", "supervised") else 4
+        entry["train/loss"] = floor + 2 * math.exp(-epoch / 4) + chance.gauss(0, 0.05)
         if labels:
             entry["train/accuracy"] = level * (1 - 0.7 * math.exp(-epoch / 3)) + chance.gauss(0, 0.5)
         lines.append(json.dumps(entry))

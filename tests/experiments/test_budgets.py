@@ -14,7 +14,9 @@ def test_every_budget_knows_every_workload() -> None:
         assert set(rows) == set(budgets.TRAIN_IMAGES) == set(budgets.REFERENCE)
 
 
-@pytest.mark.parametrize("workload", ["mnist", "mnist-mlp", "mnist-cnn", "cifar10", "cifar10-cnn", "tiny-imagenet"])
+@pytest.mark.parametrize(
+    "workload", ["mnist", "mnist-scale", "mnist-mlp", "mnist-cnn", "cifar10", "cifar10-cnn", "tiny-imagenet"]
+)
 def test_the_paper_budget_is_the_paper(workload: budgets.Workload) -> None:
     row = BUDGETS["paper"][workload]
     assert row == budgets.Budget(paper.EPOCHS[budgets.REFERENCE[workload]], 4096)

@@ -1,6 +1,6 @@
-"""The README's picture of the idea: two passes over transformed images against one pass read twice (figure 1 of the paper).
+"""The README's picture of the idea, after figure 1 of the paper: two passes, or one pass that is read twice.
 
-Nothing in it is invented: the digit is real, the maps are a real quarter-turn lifting of it (equation 4 with one layer),
+Nothing in it is invented: the digit is real, the maps are a real quarter-turn lifting of it (equation 4, one layer),
 and the vectors are its pooled fibers. They agree between the two halves because the theorem holds.
 """
 
@@ -38,14 +38,15 @@ class Idea:
     """The numbers of the picture."""
 
     image: Array
-    """[8, 8], a digit with values in 0 .. 1."""
+    """[10, 10], a digit with values in 0 .. 1."""
     filters: Array
     """[C, 3, 3], the filter of each channel."""
 
     def features(self, image: Array) -> Array:
-        """z [C, 4, 8, 8]: the image correlated with each filter in its four rotations, rectified."""
+        """z [C, 4, 10, 10]: the image correlated with each filter in its four rotations, rectified."""
         maps = [[_correlate(image, np.rot90(filt, turn)) for turn in range(4)] for filt in self.filters]
-        return np.maximum(np.array(maps), 0)
+        rectified: Array = np.maximum(np.array(maps), 0)
+        return rectified
 
     def fiber(self, image: Array, element: int) -> Array:
         """z(g) [C], pooled over space, of an image at one rotation."""
@@ -58,12 +59,14 @@ def idea(digit: int = 7) -> Idea:
     digits = load_digits()
     image = digits.images[int(np.flatnonzero(digits.target == digit)[0])] / 16.0
     filters = np.random.default_rng(11).normal(size=(CHANNELS, 3, 3))
-    return Idea(image, filters - filters.mean(axis=(1, 2), keepdims=True))
+    # A white margin, so that no turn cuts the digit off at the frame.
+    return Idea(np.pad(image, 1), filters - filters.mean(axis=(1, 2), keepdims=True))
 
 
 def turned(image: Array, element: int) -> Array:
     """T_g x: the image turned counter-clockwise by g quarter turns."""
-    return np.rot90(image, element)
+    rotated: Array = np.rot90(image, element)
+    return rotated
 
 
 def draw_idea(out: Path) -> Path:
@@ -110,9 +113,10 @@ def _augmentation_based(axes: Axes, subject: Idea) -> None:
         image = turned(subject.image, turn)
         _arrow(axes, (12.6, MIDDLE + side * 1.6), (16.0, level - side * 1.4), MUTED)
         _picture(axes, image, 20.4, level, colour)
-        _label(axes, 20.4, level - 5.9, rf"$T_{{g_{name}}}[x]$", colour)
+        _label(axes, 19.6, level - 5.9, rf"$T_{{g_{name}}}[x]$", colour)
+        axes.text(24.6, level - 6.0, f"{90 * turn}°", color=colour, ha="center", va="center", fontsize=FONT - 3)
         _pass(axes, 24.8, level, 33.6)
-        _stack(axes, subject.features(image)[0], 39.0, level, {BASE: colour}, names={BASE: r"$g_0$"})
+        _stack(axes, subject.features(image)[0], 39.0, level, {BASE: colour}, names={BASE: r"$g_0 = 0^\circ$"})
         _arrow(axes, (44.0, level), (47.6, level), colour)
         _vector(axes, subject.fiber(image, BASE), 49.2, level, colour)
         _label(axes, 49.2, level + side * 6.2, rf"$z_{name}(g_0)$", colour)
@@ -131,7 +135,7 @@ def _homomorphic(axes: Axes, subject: Idea) -> None:
     _stack(axes, maps, 87.4, MIDDLE, {first: ORANGE, second: BLUE}, scale=1.15, names=degrees)
     for side, element, colour, name in ((1, first, ORANGE, "1"), (-1, second, BLUE, "2")):
         level = MIDDLE + side * APART
-        _arrow(axes, (93.4, MIDDLE + (6.2 if side > 0 else 0.6)), (97.6, level - side * 1.0), colour)
+        _arrow(axes, (93.4, MIDDLE + (6.2 if side > 0 else 2.0)), (97.6, level - side * 1.0), colour)
         _vector(axes, subject.fiber(subject.image, element), 99.4, level, colour)
         _label(axes, 99.4, level + side * 6.2, rf"$z(g_{name}^{{-1}}\! \cdot g_0)$", colour)
         _arrow(axes, (101.0, level - side * 1.2), (103.8, MIDDLE + side * 2.5), MUTED)
@@ -150,7 +154,7 @@ def _label(axes: Axes, x: float, y: float, text: str, colour: str = INK) -> None
 def _picture(axes: Axes, image: Array, x: float, y: float, colour: str) -> None:
     half = 3.6
     place = (x - half, x + half, y - half, y + half)
-    axes.imshow(1 - image, cmap="gray", vmin=0, vmax=1, extent=place, interpolation="bilinear", zorder=2)
+    axes.imshow(1 - image, cmap="gray", vmin=0, vmax=1, extent=place, interpolation="nearest", zorder=2)
     axes.add_patch(Rectangle((x - half, y - half), 2 * half, 2 * half, fill=False, edgecolor=colour, lw=1.8, zorder=3))
 
 
@@ -186,7 +190,7 @@ def _stack(
         )
         axes.add_patch(edge)
         if turn in names:
-            middle = corner + shear / 2 - 0.9, bottom + depth / 2
+            middle = corner + shear / 2 - (1.2 if colour else 0.9), bottom + depth / 2
             size = FONT + 0.5 if names[turn].startswith("$") else FONT - 3
             axes.text(*middle, names[turn], ha="right", va="center", fontsize=size, color=colour or MUTED)
 

@@ -159,7 +159,8 @@ def _row_name(row: Row, shown: Sequence[Row]) -> str:
 
 
 def _curve(record: RunRecord, key: str) -> dict[int, float]:
-    return {entry["epoch"]: float(entry[key]) for entry in record.metrics if entry.get(key) is not None}
+    # Records count epochs from 0; for people the value after the first epoch stands at 1.
+    return {entry["epoch"] + 1: float(entry[key]) for entry in record.metrics if entry.get(key) is not None}
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:

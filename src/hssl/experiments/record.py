@@ -76,9 +76,10 @@ class RunRecord(_Part):
     environment: dict[str, Any]
     """Versions, device, threads, git revision, date."""
     wall_seconds: float | None
+    """Training, the sum over its epochs, and evaluation."""
     evaluation: Evaluation
     metrics: tuple[dict[str, Any], ...]
-    """One mapping an epoch, ascending: everything that was logged in it, the last value of each."""
+    """One mapping an epoch (the first is 0), ascending: everything that was logged in it, the last value of each."""
 
     @property
     def device(self) -> str:
@@ -124,7 +125,7 @@ def collect(run_folder: Path) -> RunRecord:
         identity=config.identity(),
         configuration=configuration,
         environment=_finite(environment),
-        wall_seconds=evaluated.wall_seconds,
+        wall_seconds=_wall_seconds(metrics, evaluated),
         evaluation=evaluated,
         metrics=metrics,
     )
@@ -269,6 +270,12 @@ def _metrics_by_epoch(path: Path) -> tuple[dict[str, Any], ...]:
             ) from None
         epochs[epoch] = epochs.get(epoch, {}) | entry
     return tuple(epochs[epoch] for epoch in sorted(epochs))
+
+
+def _wall_seconds(metrics: tuple[dict[str, Any], ...], evaluation: Evaluation) -> float | None:
+    parts = [entry.get("seconds") for entry in metrics] + [evaluation.wall_seconds]
+    known = [float(part) for part in parts if part is not None]
+    return sum(known) if known else None
 
 
 def _finite(value: Any) -> Any:

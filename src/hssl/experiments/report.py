@@ -80,7 +80,9 @@ def budget_statement(records: Sequence[RunRecord]) -> list[str]:
     """What these runs show and what they do not, one sentence an entry."""
     statements = []
     if shares := _shares_of_the_paper(records):
-        few, most = f"{100 * min(shares):.2g}", f"{100 * max(shares):.2g}"
+        few, most = (
+            f"{share:.0f}" if share >= 10 else f"{share:.1g}" for share in (100 * min(shares), 100 * max(shares))
+        )
         span = f"{few} %" if few == most else f"{few} to {most} %"
         statements.append(
             f"These runs saw {span} of the images that a run of the paper sees (epochs × training images). They show "
@@ -171,7 +173,7 @@ def _agreement(rows: Sequence[Row]) -> str:
 
 _CURVES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
     ("contrastive loss", ("train/loss",), ("a-ssl", "h-ssl", "hybrid"), "loss"),
-    ("cross-entropy", ("train/loss",), ("supervised",), "entropy"),
+    ("cross-entropy", ("train/loss",), ("frozen", "supervised"), "entropy"),
     ("accuracy of the readout (%)", ("test/accuracy", "train/accuracy"), tuple(MODES), "curve"),
 )
 

@@ -111,6 +111,9 @@ def collect(run_folder: Path) -> RunRecord:
             arrived=f"{evaluated.identity} in evaluation.json, {config.identity()} from config.yaml",
             remedy=f"hssl evaluate {run_folder}",
         )
+    if config.data.root is not None and evaluated.data is not None:
+        anonymous = evaluated.data.source.replace(config.data.root, config.data.name)
+        evaluated = evaluated.model_copy(update={"data": evaluated.data.model_copy(update={"source": anonymous})})
     metrics = _metrics_by_epoch(run_folder / "metrics.jsonl")
     configuration = config.model_dump(mode="json")
     configuration["data"]["root"] = None

@@ -69,12 +69,14 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     else:
         folder.trim_metrics(0)
     with _quiet():
-        trainer = _trainer(config, folder)
+        trainer = _trainer(config, folder, module.validates)
         device = trainer.strategy.root_device
         if trainer.is_global_zero:
             folder.write_json(folder.environment_file, describe_environment(device))
         if config.mode == "frozen" and resume is None:
             calibrate(module.backbone.to(device), data.train.to(device))
+        if config.mode == "frozen" and module.reads_afterwards:
+            return _save_frozen(module, folder, data)
         if trainer.world_size > 1:
             globalize_batch_norm(module)
         trainer.fit(module, ckpt_path=None if resume is None else str(resume), weights_only=False)
@@ -233,7 +235,7 @@ def _precision(config: Config) -> Any:
     return {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[wanted]
 
 
-def _trainer(config: Config, folder: RunFolder) -> L.Trainer:
+def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
     settings = config.trainer
     if settings.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigurationError(
@@ -249,6 +251,7 @@ def _trainer(config: Config, folder: RunFolder) -> L.Trainer:
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         check_val_every_n_epoch=labelled or settings.epochs,
+        limit_val_batches=1.0 if validates else 0,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         log_every_n_steps=10,
@@ -289,7 +292,7 @@ def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
 
 def _readout(module: SSLModule, config: Config, train_store: ImageStore, test_store: ImageStore) -> dict[str, Any]:
     assert module.readout is not None
-    if config.evaluation.readout == "alongside" or config.mode not in SELF_SUPERVISED:
+    if not module.reads_afterwards:
         how = "the paper's readout, trained alongside on detached features" if config.mode != "supervised" else (
             "the paper's readout, trained through the whole network"
         )
@@ -297,6 +300,7 @@ def _readout(module: SSLModule, config: Config, train_store: ImageStore, test_st
         epochs = config.evaluation.readout_epochs
         how = f"the paper's readout, trained {epochs} epochs afterwards on frozen features"
         frozen = torch.no_grad()(module.maps)
+        module.readout.requires_grad_(True)
         fit_readout(
             module.readout, frozen, train_store, epochs=epochs, batch_size=min(256, len(train_store)), seed=config.seed
         )
@@ -305,6 +309,16 @@ def _readout(module: SSLModule, config: Config, train_store: ImageStore, test_st
         return module.predict(images)
 
     return {"accuracy": readout_accuracy(predict, test_store, _CHUNK), "protocol": f"{how}; last epoch"}
+
+
+def _save_frozen(module: SSLModule, folder: RunFolder, data: DataSets) -> dict[str, Any]:
+    """A frozen network whose readout is fitted afterwards has nothing to train: it is calibrated and saved."""
+    epochs = module.config.trainer.epochs
+    temporary = folder.checkpoints / ".last.ckpt.part"
+    if not folder.last_checkpoint.exists():
+        torch.save({"epoch": epochs - 1, "global_step": 0, "state_dict": module.state_dict()}, temporary)
+        temporary.replace(folder.last_checkpoint)
+    return {"epochs": epochs, "source": data.source, "notes": data.notes}
 
 
 @contextlib.contextmanager

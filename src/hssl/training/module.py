@@ -50,6 +50,9 @@ class SSLModule(L.LightningModule):
             self.readout = None if classes is None else build_readout(config, self.backbone, classes)
         if config.mode == "frozen":
             self.backbone.requires_grad_(False)
+        if self.readout is not None and self.reads_afterwards:
+            # Distributed training finds no parameter then that never gets a gradient.
+            self.readout.requires_grad_(False)
         self.accuracy = None if classes is None else MulticlassAccuracy(classes, average="micro")
 
     # -- the step --------------------------------------------------------------------------------------------------
@@ -63,7 +66,7 @@ class SSLModule(L.LightningModule):
             maps = maps.detach()
         else:
             loss, maps = images.new_zeros(()), self.maps(images)
-        if self.readout is not None and (self.config.evaluation.readout == "alongside" or not self.self_supervised):
+        if self.readout is not None and not self.reads_afterwards:
             # A-SSL's batch holds both views; the first one is read.
             logits = self.readout(maps[: len(images)])
             classification = nn.functional.cross_entropy(logits.float(), labels)
@@ -79,6 +82,11 @@ class SSLModule(L.LightningModule):
     def self_supervised(self) -> bool:
         """Whether the mode trains on positive pairs."""
         return self.config.mode in SELF_SUPERVISED
+
+    @property
+    def reads_afterwards(self) -> bool:
+        """Whether the readout is fitted to the finished network; a supervised network is trained through its readout."""
+        return self.config.evaluation.readout == "afterwards" and self.config.mode != "supervised"
 
     def draw(self, batch_size: int, batch_index: int) -> Pairs:
         """The pairs of this rank's examples.
@@ -135,6 +143,11 @@ class SSLModule(L.LightningModule):
         """Readout accuracy on the test set, in percent."""
         assert self.accuracy is not None
         self.accuracy.update(self.predict(batch.images), batch.labels)
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is a trained readout to try on the test set."""
+        return self.readout is not None and not self.reads_afterwards
 
     def on_validation_epoch_end(self) -> None:
         if self.accuracy is not None:

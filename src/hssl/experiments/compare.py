@@ -1,0 +1,87 @@
+"""Run a few recipes side by side, and set the table: what is done is not repeated, what was interrupted goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hssl.config import Config, Mode, override
+from hssl.errors import HsslError
+from hssl.experiments.recipes import recipe, recipe_name
+from hssl.experiments.record import RunRecord, collect, read, write
+from hssl.experiments.report import budget_statement, write_report
+from hssl.experiments.tables import comparison_table, to_rich
+
+
+def compare(
+    stems: Sequence[str],
+    modes: Sequence[Mode],
+    seeds: Sequence[int],
+    budget: str,
+    overrides: Mapping[str, Any],
+    out: Path,
+) -> int:
+    """Train and evaluate every stem in every mode with every seed; print the table and write `out/report.html`.
+
+    A run lies in `out/runs/NAME`, its record in `out/records/NAME.json`. A run that fails is shown with its error and leaves
+    the others alone.
+
+    Args:
+        stems: recipes without their mode, e.g. `digits-translation`.
+        modes, seeds: what to run each stem in.
+        budget: smoke, quick or paper.
+        overrides: fields by dotted name, for all runs.
+        out: the folder for everything.
+
+    Returns:
+        0, or 1 when a run failed.
+    """
+    console = Console(stderr=True)
+    records: list[RunRecord] = []
+    failures: dict[str, str] = {}
+    # Seeds outermost: after one round every mode has a number.
+    cells = [(stem, mode, seed) for seed in seeds for stem in stems for mode in modes]
+    for index, (stem, mode, seed) in enumerate(cells, start=1):
+        name = recipe_name(stem, mode)
+        config = override(recipe(name, budget), {**overrides, "seed": seed})
+        cell = f"{name}-{budget}-seed{seed}"
+        console.print(f"[bold]run {index} of {len(cells)}:[/bold] {cell}", highlight=False)
+        try:
+            records.append(_run(config, out / "runs" / cell, out / "records" / f"{cell}.json"))
+        except HsslError as error:
+            failures[cell] = str(error)
+            console.print(f"[red]{cell} failed[/red]: {error}", highlight=False, markup=True)
+        except Exception as error:  # one broken cell must not take the others with it
+            logging.getLogger(__name__).exception("%s failed", cell)
+            failures[cell] = f"{type(error).__name__}: {error}"
+    if records:
+        page = write_report(records, out)
+        show(records)
+        Console().print(f"\nreport: {page}", highlight=False, soft_wrap=True)
+    for cell, message in failures.items():
+        console.print(f"failed: {cell}: {message}", highlight=False, markup=False)
+    return 1 if failures else 0
+
+
+def show(records: Sequence[RunRecord]) -> None:
+    """Print the table and the plain statement of what the budget shows."""
+    console = Console()
+    console.print(to_rich(comparison_table(records)))
+    for statement in budget_statement(records):
+        console.print(statement, highlight=False)
+
+
+def _run(config: Config, folder: Path, file: Path) -> RunRecord:
+    if file.exists() and (there := read(file)).identity == config.identity():
+        return there
+    from hssl.training.engine import evaluate_run, train
+
+    train(config, folder)
+    evaluate_run(folder)
+    record = collect(folder)
+    write(record, file)
+    return record

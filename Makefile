@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: install demo test test-slow lint types imports format results-quick readme clean
+.PHONY: install demo test lint types imports format results-quick readme picture clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,20 @@ imports: install
 format: install
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
+
+# Several minutes a run and 32 runs: an hour or so on two CPU cores. What is done is not repeated.
+DATA ?= $(or $(HSSL_DATA),../shared/data)
+results-quick: install
+	$(BIN)/hssl compare mnist-translation mnist-rotation --seeds 0 1 2 --budget quick --data.root $(DATA)/mnist --out runs/quick
+	$(BIN)/hssl compare mnist-scale mnist-translation-mlp --seeds 0 --budget quick --data.root $(DATA)/mnist --out runs/quick
+	mkdir -p results/quick
+	cp runs/quick/records/*.json results/quick/
+
+readme: install
+	$(BIN)/python -m hssl.experiments.render results/quick README.md
+
+picture: install
+	$(BIN)/python -m hssl.experiments.picture
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

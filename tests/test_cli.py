@@ -389,7 +389,7 @@ def test_equivariance_of_a_recipe(engine: Engine, capsys: pytest.CaptureFixture[
     assert config == recipe("mnist-rotation-hssl", "quick").model_copy(update={"seed": 2})
     shown = capsys.readouterr().out
     assert words in shown
-    assert "random weights, width 0.5" in shown
+    assert "random weights, width 0.25" in shown
     assert [line.split() for line in shown.splitlines()[-2:]] == [["90°", "3.00e-07"], ["180°", "0.00e+00"]]
 
 

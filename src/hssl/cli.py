@@ -389,6 +389,9 @@ def _print_equivariance(entry: Mapping[str, Any]) -> None:
     rows = [(element, f"{error:.2e}") for element, error in errors.items()]
     if rows:
         _table(("element", "relative error"), rows)
+    context = [(what, f"{error:.2e}") for what, error in entry.get("context", {}).items()]
+    if context:
+        _table(("beside it", "relative error"), context)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], droppable: Sequence[str] = ()) -> None:

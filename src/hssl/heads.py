@@ -12,7 +12,9 @@ from hssl.layers import BasisKind, GroupConv2d, GroupPool, SpacePool
 
 
 class Projector(nn.Sequential):
-    """h: linear layers with a BatchNorm after each and ReLU between, none at the end. [N, in_features] -> [N, widths[-1]].
+    """h: linear layers with a BatchNorm after each and ReLU between, none at the end.
+
+    [N, in_features] -> [N, widths[-1]].
 
     Args:
         in_features: |g0| * C.
@@ -22,7 +24,9 @@ class Projector(nn.Sequential):
 
     def __init__(self, in_features: int, widths: Sequence[int], *, normalize_input: bool = False) -> None:
         if not widths or min(widths) < 1 or in_features < 1:
-            raise ConfigurationError("a projector needs at least one layer of positive width", arrived=(in_features, *widths))
+            raise ConfigurationError(
+                "a projector needs at least one layer of positive width", arrived=(in_features, *widths)
+            )
         parts: list[nn.Module] = [nn.BatchNorm1d(in_features)] if normalize_input else []
         sizes = [in_features, *widths]
         for index, (before, after) in enumerate(zip(sizes, widths, strict=False)):
@@ -33,16 +37,27 @@ class Projector(nn.Sequential):
         super().__init__(*parts)
 
 
+def _check_readout(channels: int, classes: int, **others: int) -> None:
+    named = {"channels": channels, "classes": classes, **others}
+    if min(named.values()) < 1:
+        raise ConfigurationError(
+            "a readout needs at least one of everything it counts",
+            arrived=", ".join(f"{name} {value}" for name, value in named.items()),
+            accepted=">= 1",
+        )
+
+
 class ConvReadout(nn.Module):
     """MNIST's readout: one more steerable layer (k 7, e 3, stride 2, no padding), max over the group, linear.
 
-    'thereby reducing the spatial dimensions to 1'. Features [B, C, G, H, W] -> logits [B, classes]. A map smaller than the
-    kernel is padded by 3, so that small images can be read too. Between 8 and 7 pixels the stride reads off-centre: the
-    readout is a measuring device, not part of the equivariant f.
+    'thereby reducing the spatial dimensions to 1'. Features [B, C, G, H, W] -> logits [B, classes]. A map smaller than
+    the kernel is padded by 3, so that small images can be read too. Between 8 and 7 pixels the stride reads off-centre:
+    the readout is a measuring device, not part of the equivariant f.
     """
 
     def __init__(self, channels: int, classes: int, group: Group, map_size: int, basis: BasisKind = "sesn") -> None:
         super().__init__()
+        _check_readout(channels, classes, map_size=map_size)
         padding = 0 if map_size >= 7 else 3
         self.conv = GroupConv2d(channels, channels, 7, 3, group, stride=2, padding=padding, basis=basis)
         self.pool = nn.Sequential(GroupPool("max"), SpacePool())
@@ -54,12 +69,15 @@ class ConvReadout(nn.Module):
 
 
 class PlainConvReadout(nn.Module):
-    """The same readout without structure: an unconstrained convolution of all 6 C channels, max over the slices, linear."""
+    """The same readout without structure: a plain convolution of all 6 C channels, max over the slices, linear."""
 
     def __init__(self, channels: int, classes: int, streams: int, map_size: int) -> None:
         super().__init__()
+        _check_readout(channels, classes, streams=streams, map_size=map_size)
         self.streams = streams
-        self.conv = nn.Conv2d(channels * streams, channels * streams, 7, stride=2, padding=0 if map_size >= 7 else 3, bias=False)
+        self.conv = nn.Conv2d(
+            channels * streams, channels * streams, 7, stride=2, padding=0 if map_size >= 7 else 3, bias=False
+        )
         self.linear = nn.Linear(channels, classes)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -69,10 +87,11 @@ class PlainConvReadout(nn.Module):
 
 
 class RowReadout(nn.Module):
-    """The MLP's readout: one more fully connected layer on each row, max over the rows, linear. [B, C, R] -> [B, classes]."""
+    """The MLP's readout: one more linear layer on each row, max over the rows, linear. [B, C, R] -> [B, classes]."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
+        _check_readout(channels, classes)
         self.rows = nn.Linear(channels, channels, bias=False)
         self.linear = nn.Linear(channels, classes)
 
@@ -89,6 +108,7 @@ class PooledReadout(nn.Module):
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
+        _check_readout(channels, classes)
         self.pool = GroupPool("max")
         self.norm = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU()

@@ -3,7 +3,7 @@
 import pytest
 
 from hssl.experiments import budgets, paper
-from hssl.experiments.budgets import BUDGET_NAMES, BUDGETS, LEARNING_RATE_LIMIT, learning_rate, steps, warmup_epochs
+from hssl.experiments.budgets import BUDGET_NAMES, BUDGETS, steps, warmup_epochs
 
 CELLS = [(workload, budget) for budget in BUDGET_NAMES for workload in BUDGETS[budget]]
 
@@ -15,12 +15,12 @@ def test_every_budget_knows_every_workload() -> None:
 
 
 @pytest.mark.parametrize(
-    "workload", ["mnist", "mnist-scale", "mnist-mlp", "mnist-cnn", "cifar10", "cifar10-cnn", "tiny-imagenet"]
+    "workload", ["mnist", "mnist-rotation", "mnist-scale", "mnist-mlp", "mnist-cnn", "cifar10", "cifar10-cnn", "tiny-imagenet"]
 )
 def test_the_paper_budget_is_the_paper(workload: budgets.Workload) -> None:
     row = BUDGETS["paper"][workload]
     assert row == budgets.Budget(paper.EPOCHS[budgets.REFERENCE[workload]], 4096)
-    assert learning_rate(workload, "paper") == 0.1
+    assert budgets.LEARNING_RATE["paper"] == 0.1
     assert warmup_epochs(workload, "paper") == 10
     assert steps(workload, "paper") == paper.steps(budgets.REFERENCE[workload])
 
@@ -31,24 +31,6 @@ def test_a_run_takes_steps_and_its_batch_fits_its_images(workload: budgets.Workl
     images = row.train_images or budgets.TRAIN_IMAGES[workload]
     assert images is None or row.batch_size <= images
     assert (row.minutes is None) == (budget == "paper")
-
-
-@pytest.mark.parametrize(("workload", "budget"), CELLS)
-def test_the_learning_rate_makes_up_for_missing_steps_within_its_limits(
-    workload: budgets.Workload,
-    budget: budgets.BudgetName,
-) -> None:
-    rate, taken = learning_rate(workload, budget), steps(workload, budget)
-    assert 0.1 <= rate <= LEARNING_RATE_LIMIT[budget]
-    if taken is not None and 0.1 < rate < LEARNING_RATE_LIMIT[budget]:
-        # The way that a layer can go, rate x steps, is the paper's.
-        assert rate * taken == pytest.approx(0.1 * paper.steps(budgets.REFERENCE[workload]), rel=0.01)
-
-
-def test_some_budget_is_ruled_by_the_steps_and_some_by_the_limit() -> None:
-    assert 0.1 < learning_rate("mnist", "quick") < LEARNING_RATE_LIMIT["quick"]
-    assert learning_rate("mnist", "smoke") == LEARNING_RATE_LIMIT["smoke"]
-    assert learning_rate("folder", "paper") == 0.1
 
 
 @pytest.mark.parametrize(("workload", "budget"), CELLS)

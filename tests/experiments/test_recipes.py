@@ -42,6 +42,7 @@ RESOLUTIONS = {  # (fit, pixels), or for digits the pixels before padding
 SCALED = {
     ("budget",),
     ("trainer", "epochs"),
+    ("evaluation", "readout"),
     ("trainer", "batch_size"),
     ("optimizer", "learning_rate"),
     ("optimizer", "warmup_epochs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -54,11 +55,9 @@ class Backbone(nn.Module, ABC):
         check_size(steps, resolution, self.group, type(self).__name__)
         self.resolution = resolution
         size = output_size(steps, resolution)
-        if isinstance(self.group, Translations):
-            self.feature_group = self.group.on_grid((size, size), total_stride(steps))
-        else:
-            positions = Translations((size, size), stride=total_stride(steps), circular=self.group.circular)
-            self.feature_group = Product(self.group, positions)
+        positions = Translations((size, size), stride=total_stride(steps), circular=self.group.circular)
+        plain = isinstance(self.group, Translations)
+        self.feature_group = positions if plain else Product(self.group.filter_group, positions)
 
     def forward(self, images: Tensor) -> GroupFeatures:
         """f(x): images [B, C, H, W] -> GroupFeatures [B, C', *feature_group.axes].
@@ -77,7 +76,7 @@ class Backbone(nn.Module, ABC):
         return GroupFeatures(values.reshape(*values.shape[:2], *self.feature_group.axes), self.feature_group)
 
     def materialize(self) -> Backbone:
-        """Replace every steerable layer by its plain convolution, in place; the outputs stay, further training does not."""
+        """Replace every steerable layer by its plain convolution, in place, for inference: the outputs stay."""
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, LiftingConv2d | GroupConv2d | PointwiseConv2d):
@@ -90,20 +89,20 @@ class Backbone(nn.Module, ABC):
 
 def scaled(channels: int, width: float) -> int:
     """A channel count times the width factor, at least one."""
-    if not width > 0:
-        raise ConfigurationError("the width factor is positive", arrived=width)
+    if not 0 < width < math.inf:
+        raise ConfigurationError("the width factor is positive and finite", arrived=width)
     return max(1, round(channels * width))
 
 
 def randomize_statistics(module: nn.Module, generator: torch.Generator) -> None:
-    """Give every BatchNorm random running statistics and affine parameters, so that a check cannot pass by their being trivial."""
+    """Give every BatchNorm random statistics and affine parameters: a check must not pass by their being trivial."""
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
             assert part.running_var is not None
             part.running_mean.copy_(torch.randn(part.num_features, generator=generator) * 0.1)
             part.running_var.copy_(torch.rand(part.num_features, generator=generator) + 0.5)
+            if not part.affine:
+                continue
             with torch.no_grad():
                 part.weight.copy_(torch.rand(part.num_features, generator=generator) + 0.5)
                 part.bias.copy_(torch.randn(part.num_features, generator=generator) * 0.1)
-
-

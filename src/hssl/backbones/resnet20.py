@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from hssl.backbones.backbone import Backbone, scaled
+from hssl.errors import ConfigurationError
 from hssl.groups import Group
 from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, PointwiseConv2d, SpatialStep
 
@@ -29,7 +30,9 @@ class BasicBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.norm1 = GroupBatchNorm(in_channels)
-        self.conv1 = GroupConv2d(in_channels, out_channels, 7, 3, group, stride=stride, padding=3, basis=basis, extent=extent)
+        self.conv1 = GroupConv2d(
+            in_channels, out_channels, 7, 3, group, stride=stride, padding=3, basis=basis, extent=extent
+        )
         self.norm2 = GroupBatchNorm(out_channels)
         self.conv2 = GroupConv2d(out_channels, out_channels, 7, 3, group, padding=3, basis=basis, extent=extent)
         # A stride changes the shape as a width does: looking at the channels alone would add maps of two sizes.
@@ -61,8 +64,8 @@ class ResNet20(Backbone):
         widths: output channels of the stages, before `width`.
         strides: stride of each stage's first block.
         blocks: blocks a stage.
-        in_channels, resolution, width, basis, full_extent: as in `ThreeLayer`; quarter turns need N = 1 modulo the product
-            of the strides.
+        in_channels, resolution, width, basis, full_extent: as in `ThreeLayer`; quarter turns need N = 1 modulo the
+            product of the strides.
     """
 
     def __init__(
@@ -79,6 +82,12 @@ class ResNet20(Backbone):
         full_extent: bool = False,
     ) -> None:
         super().__init__()
+        if not widths or len(widths) != len(strides) or min(*widths, *strides, blocks) < 1:
+            raise ConfigurationError(
+                "a residual network needs a width and a stride for each stage, and blocks in it",
+                arrived=f"widths {tuple(widths)}, strides {tuple(strides)}, blocks {blocks}",
+                accepted="as many widths as strides, all at least 1",
+            )
         self.group, self.in_channels = group, in_channels
         extent = group.streams if full_extent else 1
         lifted, stem = scaled(9, width), scaled(64, width)

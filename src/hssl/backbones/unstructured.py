@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
 from hssl.backbones.backbone import Backbone, scaled
+from hssl.errors import ConfigurationError
 from hssl.groups import Group, Product, Scales, Translations, Unstructured
 from hssl.layers import SpatialStep
 from hssl.layers.sizes import check_size, output_size, total_stride
@@ -15,21 +17,33 @@ _PAPER_STREAMS = 6
 
 
 class MLP(Backbone):
-    """Fully connected layers of (784, 1024, 2048) outputs, BatchNorm and ReLU after each; 2048 is read as 16 rows of 128.
+    """Linear layers of (784, 1024, 2048) outputs, BatchNorm and ReLU after each; 2048 is read as 16 rows of 128.
 
-    Table 2: 'we simply reshape the 2048 dimensional output to (16, 128), and select one of the 16 rows'. z is [B, 128, 16].
+    Table 2: 'we simply reshape the 2048 dimensional output to (16, 128), and select one of the 16 rows'.
+    z is [B, 128, 16].
     """
 
     def __init__(
-        self, *, in_channels: int = 1, resolution: int = 28, width: float = 1.0, images_by: Group | None = None, rows: int = 16
+        self,
+        *,
+        in_channels: int = 1,
+        resolution: int = 28,
+        width: float = 1.0,
+        images_by: Group | None = None,
+        rows: int = 16,
     ) -> None:
         super().__init__()
+        if min(in_channels, resolution) < 1:
+            raise ConfigurationError(
+                "an MLP reads images of at least one channel and one pixel",
+                arrived=f"in_channels {in_channels}, resolution {resolution}",
+            )
         self.in_channels, self.resolution, self.rows = in_channels, resolution, rows
         self.channels = scaled(128, width)
         self.group = self.feature_group = Unstructured(rows, images_by or Translations())
         sizes = [in_channels * resolution**2, scaled(784, width), scaled(1024, width), rows * self.channels]
         self.layers = nn.Sequential(nn.Flatten())
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             self.layers.extend([nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()])
 
     def spatial_steps(self) -> Sequence[SpatialStep]:
@@ -45,6 +59,8 @@ class _PlainBackbone(Backbone):
 
     def __init__(self, in_channels: int, images_by: Group | None, streams: int) -> None:
         super().__init__()
+        if in_channels < 1:
+            raise ConfigurationError("images have at least one channel", arrived=f"in_channels {in_channels}")
         self.in_channels = in_channels
         self.group = Unstructured(streams, images_by or Scales((1.0,)))
 
@@ -116,7 +132,7 @@ class _PlainBlock(nn.Module):
 
 
 class PlainResNet20(_PlainBackbone):
-    """The CIFAR-10 residual network with unconstrained kernels, six times wider at its output: z is [B, 512, 6, 7, 7]."""
+    """The CIFAR-10 residual network with unconstrained kernels, six times wider at its end: z is [B, 512, 6, 7, 7]."""
 
     def __init__(
         self,

@@ -27,16 +27,34 @@ class Wrap(Backbone):
     """
 
     def __init__(
-        self, network: nn.Module, *, in_channels: int, resolution: int, group: Group | None = None, circular: bool = False
+        self,
+        network: nn.Module,
+        *,
+        in_channels: int,
+        resolution: int,
+        group: Group | None = None,
+        circular: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.in_channels, self.resolution = network, in_channels, resolution
-        was_training = network.training
-        with torch.no_grad():
-            parameter = next(network.parameters(), None)
-            blank = torch.zeros(1, in_channels, resolution, resolution)
-            values = network.eval()(blank if parameter is None else blank.to(parameter))
-        network.train(was_training)
+        # Part by part: a network may hold frozen parts that are in eval mode while the rest trains.
+        modes = [(part, part.training) for part in network.modules()]
+        parameter = next(network.parameters(), None)
+        try:
+            with torch.no_grad():
+                blank = torch.zeros(1, in_channels, resolution, resolution)
+                values = network.eval()(blank if parameter is None else blank.to(parameter))
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise SizeError(
+                f"the wrapped network does not take images [1, {in_channels}, {resolution}, {resolution}]",
+                arrived=error,
+                remedy="set in_channels and resolution to those of the network's images",
+            ) from error
+        finally:
+            for part, mode in modes:
+                part.training = mode
+        if not isinstance(values, Tensor):
+            raise SizeError("the wrapped network must give one tensor", arrived=type(values).__name__)
         dimensions = 4 if group is None else 5
         if values.ndim != dimensions or (group is not None and values.shape[2] != group.streams):
             streams = "" if group is None else f", {group.streams}"
@@ -47,9 +65,14 @@ class Wrap(Backbone):
             )
         self.channels = values.shape[1]
         height, width = values.shape[-2:]
-        positions = Translations((height, width), stride=max(1, round(resolution / height)), circular=circular)
+        self._stride = max(1, round(resolution / height))
+        positions = Translations((height, width), stride=self._stride, circular=circular)
         self.group = group or Translations(circular=circular)
         self.feature_group = positions if group is None else Product(group, positions)
+
+    @property
+    def total_stride(self) -> int:
+        return self._stride
 
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return ()

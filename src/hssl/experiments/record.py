@@ -111,9 +111,10 @@ def collect(run_folder: Path) -> RunRecord:
             arrived=f"{evaluated.identity} in evaluation.json, {config.identity()} from config.yaml",
             remedy=f"hssl evaluate {run_folder}",
         )
-    if config.data.root is not None and evaluated.data is not None:
-        anonymous = evaluated.data.source.replace(config.data.root, config.data.name)
-        evaluated = evaluated.model_copy(update={"data": evaluated.data.model_copy(update={"source": anonymous})})
+    source = evaluated.data.get("source")
+    if config.data.root is not None and isinstance(source, str):
+        nameless = {**evaluated.data, "source": source.replace(config.data.root, config.data.name)}
+        evaluated = evaluated.model_copy(update={"data": nameless})
     metrics = _metrics_by_epoch(run_folder / "metrics.jsonl")
     configuration = config.model_dump(mode="json")
     configuration["data"]["root"] = None

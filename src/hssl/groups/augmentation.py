@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from hssl.errors import GroupError
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -17,3 +19,21 @@ class Augmentation:
     translation_strength: float = 0.2
     smallest_scale: float = 0.57
     scale_draw: Literal["continuous", "discrete"] = "continuous"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.translation_strength < 1:
+            raise GroupError(
+                "the largest shift is a share of the image's size",
+                arrived=f"translation_strength {self.translation_strength}",
+                accepted="0 <= translation_strength < 1",
+            )
+        if not 0 < self.smallest_scale <= 1:
+            raise GroupError(
+                "the strongest downscaling is a factor",
+                arrived=f"smallest_scale {self.smallest_scale}",
+                accepted="0 < smallest_scale <= 1",
+            )
+        if self.scale_draw not in ("continuous", "discrete"):
+            raise GroupError(
+                "there is no such way to draw scales", arrived=self.scale_draw, accepted="'continuous' or 'discrete'"
+            )

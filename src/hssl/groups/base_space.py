@@ -19,8 +19,8 @@ class BaseSpace:
 
     Args:
         group: the group that features are indexed by.
-        size: extent along each axis of the group; an int n means n along each axis of a one-factor group, and must be 1 on a
-            product, whose axes have different meanings.
+        size: extent along each axis of the group; an int n means n along each axis of a one-factor group, and must be 1
+            on a product, whose axes have different meanings.
 
     Raises:
         GroupError: a box that does not fit the group.
@@ -69,7 +69,7 @@ class BaseSpace:
         )
 
     def pairs_within(self, max_distance: float, kind: Distance) -> Tensor:
-        """Ordered pairs of placements whose anchors are at most `max_distance` apart, int64 [Q, 2] (figure 2, right)."""
+        """Ordered pairs of placements with anchors at most `max_distance` apart, int64 [Q, 2] (figure 2, right)."""
         anchors = self.positions[:, 0]
         near = self.group.distances(kind)[anchors][:, anchors] <= max_distance + 1e-9
         return near.nonzero()

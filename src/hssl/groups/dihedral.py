@@ -38,7 +38,7 @@ class Dihedral(Group):
         return 4 * ((mirrors + mirror) % 2) + (quarter + (-quarters if mirror else quarters)) % 4
 
     def distances(self, kind: Distance = "topological") -> Tensor:
-        """Squared difference of the indices (`euclidean`); `topological`: quarter turns of g^-1 h, plus one for a mirror."""
+        """Squared difference of indices (`euclidean`), or quarter turns of g^-1 h plus 1 for a mirror."""
         index = torch.arange(8)
         if kind == "euclidean":
             return ((index[:, None] - index[None, :]) ** 2).double()

@@ -9,6 +9,7 @@ from torch import Tensor
 from hssl.errors import GroupError, SizeError
 from hssl.groups.group import Group
 from hssl.groups.product import Product
+from hssl.groups.translations import Translations
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class GroupFeatures:
 
     def pool_space(self) -> GroupFeatures:
         """Average over positions; what stays is indexed by the first factor of the product."""
-        if not isinstance(self.group, Product):
+        if not isinstance(self.group, Product) or not isinstance(self.group.second, Translations):
             raise GroupError(f"features of {self.group} have no positions beside their group to pool over")
         return GroupFeatures(self.values.mean(dim=(-2, -1)), self.group.first)
 

@@ -1,7 +1,7 @@
 """The contract of a group: a finite, enumerated set that moves images (T_g), kernels and features (Γ_g).
 
-Convention, everywhere (section 2): (T_g x)(u) = x(g^-1 u) on images and (Γ_g z)(h) = z(g^-1 h) on features. A network f is
-equivariant when f(T_g x) = Γ_g f(x), so reading f(T_g x) at the base space g0 is reading f(x) at g^-1 . g0.
+Convention, everywhere (section 2): (T_g x)(u) = x(g^-1 u) on images and (Γ_g z)(h) = z(g^-1 h) on features. A network f
+is equivariant when f(T_g x) = Γ_g f(x), so reading f(T_g x) at the base space g0 is reading f(x) at g^-1 . g0.
 
 Elements are named by their index in `elements`. A group that lives on several axes (rows and columns, or rotation and
 position) enumerates them in row-major order, so an element is also a position in a feature map of shape `axes`.
@@ -105,7 +105,9 @@ class Group(ABC):
     def check(self, element: int) -> int:
         """The element itself; raises GroupError when it is not one of the group's indices."""
         if not 0 <= element < self.order:
-            raise GroupError(f"{self} has no such element", arrived=element, accepted=f"an index from 0 to {self.order - 1}")
+            raise GroupError(
+                f"{self} has no such element", arrived=element, accepted=f"an index from 0 to {self.order - 1}"
+            )
         return element
 
     # -- T_g on images ---------------------------------------------------------------------------------------------
@@ -153,8 +155,8 @@ class Group(ABC):
     def placements(self, size: tuple[int, ...]) -> Tensor:
         """Every legal placement of the contiguous box `size` as ordered positions, int64 [M, |g0|].
 
-        For a closed group these are g . g0 for each g, in the order of the elements, so that placement g is the box moved
-        by g. Where the set is not closed, only the placements that fit (figure 2: 'with no padding').
+        For a closed group these are g . g0 for each g, in the order of the elements, so that placement g is the box
+        moved by g. Where the set is not closed, only the placements that fit (figure 2: 'with no padding').
         """
 
     # -- layers ----------------------------------------------------------------------------------------------------
@@ -163,6 +165,11 @@ class Group(ABC):
     def streams(self) -> int:
         """Size of the group axis that layers carry: [B, C, streams, H, W]. Space is not part of it."""
         return self.order
+
+    @property
+    def filter_group(self) -> Group:
+        """The group of the filters alone, which acts on the group axis of layers: space is not part of it."""
+        return self
 
     @property
     def filter_scales(self) -> tuple[float, ...]:

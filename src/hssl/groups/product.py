@@ -18,9 +18,9 @@ _WEAKEST_LAST = (Exactness.EXACT, Exactness.OFF_BORDER, Exactness.APPROXIMATE, E
 class Product(Group):
     """(a, b) with the elements of both; features live on [B, C, *a.axes, *b.axes].
 
-    With translations as the second factor the first one also moves positions, the semidirect product: the element (r, t)
-    turns by r, then shifts by t, and (r1, t1)(r2, t2) = (r1 r2, t1 + r1 t2). On a grid of even size the centre of rotation
-    lies between pixels, so a position is not an element: `act` moves positions, `compose` multiplies elements.
+    With translations as the second factor the first one also moves positions, the semidirect product: the element (r,
+    t) turns by r, then shifts by t, and (r1, t1)(r2, t2) = (r1 r2, t1 + r1 t2). On a grid of even size the centre of
+    rotation lies between pixels, so a position is not an element: `act` moves positions, `compose` multiplies elements.
 
     Args:
         first: the group of the filters (Rotations, Dihedral, Scales, Unstructured, or a product of such).
@@ -30,9 +30,25 @@ class Product(Group):
     def __init__(self, first: Group, second: Group) -> None:
         if isinstance(first, Translations):
             raise GroupError(
-                "translations come second in a product", arrived=f"Product({first}, {second})", remedy=f"Product({second}, {first})"
+                "translations come second in a product",
+                arrived=f"Product({first}, {second})",
+                remedy=f"Product({second}, {first})",
             )
-        self.first, self.second = first, second
+        for part in (first, second):
+            if isinstance(part, Product) and isinstance(part.second, Translations):
+                raise GroupError(
+                    "translations are the outermost factor of a product",
+                    arrived=f"Product({first}, {second})",
+                    remedy="multiply the groups of the filters first: Product(Product(a, b), translations)",
+                )
+        if first.turns and second.turns:
+            raise GroupError(
+                "only one factor of a product may hold quarter turns: two would not commute",
+                arrived=f"Product({first}, {second})",
+                accepted="Dihedral(), which holds the mirrors and the quarter turns",
+            )
+        self.first: Group = first
+        self.second: Group = second
         self.closed = first.closed and second.closed
         self.exactness = max(first.exactness, second.exactness, key=_WEAKEST_LAST.index)
         self._spatial = isinstance(second, Translations)
@@ -72,24 +88,25 @@ class Product(Group):
         if not self.closed:
             raise GroupError(f"{self} has no composition: one of its factors is not closed")
         (a1, b1), (a2, b2) = self._split(first), self._split(second)
-        if self._spatial:
-            # The linear part of a1 on the shift b2: the difference of two moved positions, on the torus.
-            height, width = self.space.shape
-            moved = self._moved_positions(a1)
-            start, end = int(moved[0]), int(moved[b2])
-            rows = (end // width - start // width) % height
-            columns = (end % width - start % width) % width
-            b2 = rows * width + columns
-        return self.first.compose(a1, a2) * self.second.order + self.second.compose(b1, b2)
+        return self.first.compose(a1, a2) * self.second.order + self.second.compose(b1, self._moved_shift(a1, b2))
+
+    def _moved_shift(self, element: int, shift: int) -> int:
+        """a b a^-1 for a of the first factor and b of the second: the linear part of a on a shift, on the torus."""
+        if not self._spatial:
+            return shift
+        height, width = self.space.shape
+        moved = self._moved_positions(element)
+        start, end = int(moved[0]), int(moved[shift])
+        rows = (end // width - start // width) % height
+        columns = (end % width - start % width) % width
+        return rows * width + columns
 
     def inverse(self, element: int) -> int:
         if not self.closed:
             raise GroupError(f"{self} has no inverse: one of its factors is not closed")
-        for candidate in range(self.order):
-            if candidate // self.second.order == self.first.inverse(element // self.second.order):
-                if self.compose(element, candidate) == self.identity:
-                    return candidate
-        raise AssertionError("every element of a closed product has an inverse")
+        a, b = self._split(element)
+        back = self.first.inverse(a)
+        return back * self.second.order + self._moved_shift(back, self.second.inverse(b))
 
     def act(self, element: int, positions: Tensor) -> Tensor:
         a, b = self._split(element)
@@ -112,7 +129,11 @@ class Product(Group):
 
     def parameters(self, elements: Tensor) -> Tensor:
         return torch.cat(
-            [self.first.parameters(elements // self.second.order), self.second.parameters(elements % self.second.order)], dim=1
+            [
+                self.first.parameters(elements // self.second.order),
+                self.second.parameters(elements % self.second.order),
+            ],
+            dim=1,
         )
 
     def transform_by(self, images: Tensor, parameters: Tensor) -> Tensor:
@@ -120,7 +141,9 @@ class Product(Group):
         return self.second.transform_by(self.first.transform_by(images, parameters[:, :split]), parameters[:, split:])
 
     def draw(self, batch_size: int, image_size: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-        return torch.cat([part.draw(batch_size, image_size, augmentation, generator) for part in (self.first, self.second)], dim=1)
+        return torch.cat(
+            [part.draw(batch_size, image_size, augmentation, generator) for part in (self.first, self.second)], dim=1
+        )
 
     def transform_features(self, values: Tensor, element: int) -> Tensor:
         a, b = self._split(element)
@@ -159,6 +182,10 @@ class Product(Group):
         return self.first.streams * self.second.streams
 
     @property
+    def filter_group(self) -> Group:
+        return self.first.filter_group if self._spatial else self
+
+    @property
     def filter_scales(self) -> tuple[float, ...]:
         if len(self.first.filter_scales) > 1 and len(self.second.filter_scales) > 1:
             raise GroupError("one factor of a product holds the scales", arrived=str(self))
@@ -176,10 +203,11 @@ class Product(Group):
         if self._spatial:
             return self.first.orient(kernels)
         # Each factor expands the axis it owns: [..., S, k, k] -> [..., first, second, k, k] -> [..., streams, k, k].
-        if len(self.first.filter_scales) > 1:
-            spread = torch.stack([self.second.orient(one.unsqueeze(-3)) for one in kernels.unbind(-3)], dim=-4)
-        else:
+        if len(self.second.filter_scales) > 1:
             spread = torch.stack([self.first.orient(one.unsqueeze(-3)) for one in kernels.unbind(-3)], dim=-3)
+        else:
+            copies = self.first.orient(kernels).unbind(-3)
+            spread = torch.stack([self.second.orient(one.unsqueeze(-3)) for one in copies], dim=-4)
         return spread.flatten(-4, -3)
 
     def __repr__(self) -> str:

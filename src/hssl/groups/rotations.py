@@ -71,7 +71,7 @@ class Rotations(Group):
 
 
 def turn(images: Tensor, quarters: Tensor) -> Tensor:
-    """Turn images [B, C, N, N] by quarter turns int64 [B], one an example, without a look at the values (no device sync)."""
+    """Turn images [B, C, N, N] by quarter turns int64 [B], one an example; no device sync."""
     if images.shape[-1] != images.shape[-2]:
         raise SizeError(
             "quarter turns need square images",
@@ -82,4 +82,3 @@ def turn(images: Tensor, quarters: Tensor) -> Tensor:
     quarters = (quarters % 4).reshape(-1, 1, 1, 1)
     odd = torch.where(quarters % 2 == 1, torch.rot90(images, 1, (-2, -1)), images)
     return torch.where(quarters >= 2, odd.flip((-2, -1)), odd)
-

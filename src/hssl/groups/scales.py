@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -16,9 +17,10 @@ from hssl.groups.group import Distance, Exactness, Group, check_box
 class Scales(Group):
     """Magnifications by a list of factors; element i is the factor itself, and the filter scale of stream i.
 
-    (T_s x)(u) = x(u / s): a factor above 1 magnifies. (Γ_a z)(s, u) = z(s / a, u / a): reading scale s of an image shrunk by
-    a < 1 is reading the larger scale s / a of the original. The factors need not be geometric (the paper's six are not), so
-    neither product nor inverse stays in the set: a pair of elements is described by its factor s_j / s_i.
+    (T_s x)(u) = x(u / s): a factor above 1 magnifies. (Γ_a z)(s, u) = z(s / a, u / a): reading scale s of an image
+    shrunk by a < 1 is reading the larger scale s / a of the original. The factors need not be geometric (the paper's
+    six are not), so neither product nor inverse stays in the set: a pair of elements is described by its factor s_j /
+    s_i.
 
     Args:
         factors: increasing positive factors, e.g. the paper's 1, 1.25, 1.33, 1.5, 1.66, 1.75 (appendix B).
@@ -30,7 +32,7 @@ class Scales(Group):
     def __init__(self, factors: Sequence[float]) -> None:
         self.factors = tuple(float(factor) for factor in factors)
         increasing = all(small < large for small, large in zip(self.factors, self.factors[1:], strict=False))
-        if not self.factors or self.factors[0] <= 0 or not increasing:
+        if not self.factors or self.factors[0] <= 0 or not increasing or not math.isfinite(self.factors[-1]):
             raise GroupError(
                 "Scales needs increasing positive factors", arrived=list(factors), accepted="e.g. [1.0, 1.25, 1.5]"
             )
@@ -107,14 +109,14 @@ class Scales(Group):
         return self.factors
 
     def __repr__(self) -> str:
-        return f"Scales({', '.join(f'{factor:g}' for factor in self.factors)})"
+        return f"Scales({', '.join(f'{factor:.12g}' for factor in self.factors)})"
 
 
 def magnify(images: Tensor, factors: Tensor) -> Tensor:
     """Resample images [B, C, H, W] about their centre by factors [B]: (T_s x)(u) = x(u / s), zero outside.
 
-    Linear interpolation; a factor below 1 widens the triangle to 1 / s pixels, which keeps what is shrunk from aliasing.
-    Separable, so a batch with a factor for each example is two batched matrix products.
+    Linear interpolation; a factor below 1 widens the triangle to 1 / s pixels, which keeps what is shrunk from
+    aliasing. Separable, so a batch with a factor for each example is two batched matrix products.
     """
     rows = _resampling_matrix(images.shape[-2], factors).to(images.dtype)
     columns = _resampling_matrix(images.shape[-1], factors).to(images.dtype)
@@ -132,7 +134,7 @@ def _resampling_matrix(size: int, factors: Tensor) -> Tensor:
     def weights(inputs: Tensor) -> Tensor:
         return (1 - (source - inputs).abs() * sharpness).clamp(min=0)
 
-    # The sum runs over the whole line, not only the pixels that exist: outside there are zeros, not a renormalised border.
+    # The sum runs over the whole line, not only the pixels that exist: outside are zeros, no renormalised border.
     reach = int(size)
     everywhere = torch.arange(-reach, 2 * reach, dtype=torch.float64, device=factors.device)
     total = weights(everywhere).sum(dim=-1, keepdim=True)

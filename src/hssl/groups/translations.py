@@ -18,13 +18,15 @@ class Translations(Group):
     Args:
         shape: (H, W) of the feature grid. None for layers, which work on any grid.
         stride: total stride of the network, in pixels a step.
-        circular: shifts wrap around and layers pad circularly. Then the set is a group, and a network exact for every shift
-            by the total stride. With zero padding, the paper's, it is exact off the border only.
+        circular: shifts wrap around and layers pad circularly. Then the set is a group, and a network exact for every
+            shift by the total stride. With zero padding, the paper's, it is exact off the border only.
     """
 
     def __init__(self, shape: tuple[int, int] | None = None, *, stride: int = 1, circular: bool = False) -> None:
         if shape is not None and (len(shape) != 2 or min(shape) < 1):
-            raise GroupError("Translations needs the feature grid's height and width", arrived=shape, accepted="(H, W), each >= 1")
+            raise GroupError(
+                "Translations needs the feature grid's height and width", arrived=shape, accepted="(H, W), each >= 1"
+            )
         if stride < 1:
             raise GroupError("the total stride is at least one pixel", arrived=stride, accepted=">= 1")
         self._shape = None if shape is None else (int(shape[0]), int(shape[1]))
@@ -51,7 +53,11 @@ class Translations(Group):
     @property
     def elements(self) -> tuple[str, ...]:
         height, width = self.shape
-        return tuple(f"({row * self.stride:+d}, {column * self.stride:+d}) px" for row in range(height) for column in range(width))
+        return tuple(
+            f"({row * self.stride:+d}, {column * self.stride:+d}) px"
+            for row in range(height)
+            for column in range(width)
+        )
 
     @property
     def streams(self) -> int:
@@ -141,7 +147,7 @@ class Translations(Group):
 
 
 def place_offsets(offsets: list[tuple[int, int]], shape: tuple[int, int], circular: bool) -> Tensor:
-    """All shifts of an ordered set of grid offsets, int64 [M, len(offsets)]: every shift on a torus, else those that fit."""
+    """All shifts of ordered grid offsets, int64 [M, len(offsets)]: every shift on a torus, else those that fit."""
     height, width = shape
     relative = torch.tensor(offsets)
     if not circular:

@@ -27,15 +27,16 @@ def hermite_gauss_basis(
 ) -> Tensor:
     """psi_{s,f}(i, j) = g_{s,n}(i) g_{s,m}(j), with g_{s,n}(x) = 1/s exp(-x^2 / (2 s^2)) He_n(x / s), f = m e + n.
 
-    All 0 <= n, m < e; n acts on rows. Each function is divided by the L2 norm of its version at the first scale. The factor
-    1/s^2 makes the continuous convolution with a magnified image the magnified convolution.
+    All 0 <= n, m < e; n acts on rows. Each function is divided by the L2 norm of its version at the first scale. The
+    factor 1/s^2 makes the continuous convolution with a magnified image the magnified convolution.
 
     Args:
         kernel_size: k, odd, in pixels, at the largest scale.
         effective_size: e >= 1, functions an axis; the basis has e^2.
         scales: the filters' sigmas in pixels.
         kind: `sesn` cuts the function of scale s to 2 floor(floor(k s / s_max) / 2) + 1 points, as the original does;
-            `untruncated` lets the kernel grow until its functions have died away, which is more equivariant and costs more.
+            `untruncated` lets the kernel grow until its functions have died away, which is more equivariant and costs
+            more.
 
     Returns:
         float64 [e^2, S, k', k'] with k' = k for `sesn` and k' >= k for `untruncated`.
@@ -45,7 +46,9 @@ def hermite_gauss_basis(
     """
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ConfigurationError(
-            "a filter needs an odd kernel size, so that it has a centre", arrived=f"kernel_size {kernel_size}", accepted="1, 3, 5, ..."
+            "a filter needs an odd kernel size, so that it has a centre",
+            arrived=f"kernel_size {kernel_size}",
+            accepted="1, 3, 5, ...",
         )
     if not 1 <= effective_size <= kernel_size:
         raise ConfigurationError(
@@ -107,6 +110,6 @@ def basis_on(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Tensor:
-    """The basis cast once to a dtype and device; shared by all layers of the same kind, and no part of any state_dict."""
+    """The basis cast once to a dtype and device; shared by all layers of a kind, and no part of any state_dict."""
     with torch.inference_mode(False):
         return hermite_gauss_basis(kernel_size, effective_size, scales, kind).to(device=device, dtype=dtype)

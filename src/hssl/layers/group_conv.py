@@ -15,8 +15,9 @@ from hssl.layers.steerable import SteerableConv2d
 class GroupConv2d(SteerableConv2d):
     """z'_g = sum_{h, c} z_{c,h} (cross-correlated with) T_g psi_c[g^-1 h] (appendix C, equation 4).
 
-    With extent 1, the paper's, only h = g contributes: streams never mix. With the full extent of a closed group the filter
-    is shifted along the group axis AND turned (Cohen and Welling 2016). Features [B, C, G, H, W] -> [B, O, G, H', W'].
+    With extent 1, the paper's, only h = g contributes: streams never mix. With the full extent of a closed group the
+    filter is shifted along the group axis AND turned (Cohen and Welling 2016). Features [B, C, G, H, W] -> [B, O, G,
+    H', W'].
 
     Args:
         in_channels, out_channels: C and O.
@@ -43,11 +44,12 @@ class GroupConv2d(SteerableConv2d):
         extent: int = 1,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, effective_size, group, stride, padding, bias, basis)
-        if extent != 1 and not (group.streams == extent and group.turns and group.closed):
+        turning = group.filter_group.turns and group.filter_group.closed
+        if extent != 1 and not (group.streams == extent and turning):
             raise ConfigurationError(
                 f"a group convolution over {group} cannot have an extent of {extent}",
-                accepted=f"1{f' or {group.streams}' if group.turns and group.closed else ''}",
-                remedy="an extent above 1 needs a closed group of filters: shifting along sampled scales is no group action",
+                accepted=f"1{f' or {group.streams}' if turning else ''}",
+                remedy="an extent above 1 needs a closed group: shifting along sampled scales is no group action",
             )
         self.extent = extent
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, extent, effective_size**2))
@@ -59,10 +61,9 @@ class GroupConv2d(SteerableConv2d):
             return self.group.orient(self._combine(self.weight[:, :, 0]))
         turned = self.group.orient(self._combine(self.weight))  # [O, C, extent, G, k, k]
         # Output stream g reads input stream h through the filter slice g^-1 h, turned by g.
-        streams = torch.arange(self.group.streams)
-        rows = [
-            turned[:, :, self.group.act(self.group.inverse(g), streams).to(turned.device), g] for g in range(self.group.streams)
-        ]
+        group = self.group.filter_group
+        streams = torch.arange(group.order, device="cpu")
+        rows = [turned[:, :, group.act(group.inverse(g), streams).to(turned.device), g] for g in range(group.order)]
         return torch.stack(rows, dim=2)
 
     def _dense(self) -> Tensor:
@@ -90,5 +91,5 @@ class GroupConv2d(SteerableConv2d):
 
     def __repr__(self) -> str:
         streams = self.group.streams
-        extent = f", extent={self.extent}" if self.extent != 1 else ""
-        return f"GroupConv2d({self.in_channels} x {streams} -> {self.out_channels} x {streams}, {self._settings()}{extent})"
+        settings = self._settings() + (f", extent={self.extent}" if self.extent != 1 else "")
+        return f"GroupConv2d({self.in_channels} x {streams} -> {self.out_channels} x {streams}, {settings})"

@@ -15,7 +15,8 @@ from hssl.layers.steerable import SteerableConv2d
 class LiftingConv2d(SteerableConv2d):
     """z_g = sum_c x_c (cross-correlated with) T_g psi_c, where psi_c = sum_f w[o, c, f] psi_f.
 
-    Appendix C, equation 4, at l = 0; Sosnovik et al. 2020 for scales. Images [B, C, H, W] -> features [B, O, G, H', W'].
+    Appendix C, equation 4, at l = 0; Sosnovik et al. 2020 for scales. Images [B, C, H, W] -> features [B, O, G, H',
+    W'].
 
     Args:
         in_channels, out_channels: C and O.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from hssl.errors import ConfigurationError
+from hssl.errors import ConfigurationError, SizeError
 
 
 class GroupBatchNorm(nn.BatchNorm3d):
@@ -17,7 +17,11 @@ class GroupBatchNorm(nn.BatchNorm3d):
 
     def forward(self, input: Tensor) -> Tensor:
         # Features are laid out stream after stream; normalising in that layout saves two copies of the whole map.
-        self._check_input_dim(input)
+        if input.ndim != 5 or input.shape[1] != self.num_features:
+            raise SizeError(
+                f"this GroupBatchNorm takes features [batch, {self.num_features}, group, height, width]",
+                arrived=f"a tensor of shape {tuple(input.shape)}",
+            )
         streams = input.shape[2]
         out: Tensor = super().forward(input.transpose(1, 2).flatten(0, 1).unsqueeze(2))
         return out.reshape(-1, streams, *out.shape[1:2], *out.shape[3:]).transpose(1, 2)

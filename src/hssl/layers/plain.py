@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from hssl.layers.sizes import SpatialStep
 
 
 class PlainConv2d(nn.Module):
@@ -18,10 +21,25 @@ class PlainConv2d(nn.Module):
         self.streams = streams
         self.circular_padding = circular_padding
 
+    def spatial_step(self, name: str, beside: bool = False) -> SpatialStep:
+        """What this layer does to the size of a map; the same as the layer it was made from."""
+        padding = self.circular_padding or int(self.conv.padding[0])
+        return SpatialStep(name, self.conv.kernel_size[0], self.conv.stride[0], padding, beside)
+
     def forward(self, values: Tensor) -> Tensor:
         if values.ndim == 5:
             values = values.transpose(1, 2).flatten(1, 2)
         if self.circular_padding:
-            values = F.pad(values, (self.circular_padding,) * 4, mode="circular")
+            values = pad_circular(values, self.circular_padding)
         out: Tensor = self.conv(values)
         return out.reshape(len(out), self.streams, -1, *out.shape[2:]).transpose(1, 2)
+
+
+def pad_circular(values: Tensor, padding: int) -> Tensor:
+    """Wrap maps [..., H, W] around by `padding` pixels on each side, more than once where the map is smaller."""
+    height, width = values.shape[-2:]
+    if padding <= min(height, width):
+        return F.pad(values, (padding,) * 4, mode="circular")
+    rows = torch.arange(-padding, height + padding, device=values.device) % height
+    columns = torch.arange(-padding, width + padding, device=values.device) % width
+    return values[..., rows[:, None], columns]

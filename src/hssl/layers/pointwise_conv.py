@@ -42,9 +42,9 @@ class PointwiseConv2d(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """[B, C, G, H, W] -> [B, O, G, H', W']."""
-        if values.ndim != 5 or values.shape[1] != self.in_channels:
+        if values.ndim != 5 or values.shape[1] != self.in_channels or values.shape[2] != self.group.streams:
             raise SizeError(
-                f"{self} takes features [batch, {self.in_channels}, group, height, width]",
+                f"{self} takes features [batch, {self.in_channels}, {self.group.streams}, height, width]",
                 arrived=f"a tensor of shape {tuple(values.shape)}",
             )
         streams = values.shape[2]

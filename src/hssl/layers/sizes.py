@@ -1,8 +1,8 @@
 """Which input sizes keep a network exactly equivariant, and the check at build time that names the layer that does not.
 
-A quarter turn commutes with a strided layer if and only if (N + 2p - k) mod stride = 0: only then do the positions that the
-layer reads lie symmetrically about the centre. A circular shift by the total stride commutes if and only if the stride
-divides N and the layer keeps the size ('same' padding).
+A quarter turn commutes with a strided layer if and only if (N + 2p - k) mod stride = 0: only then do the positions that
+the layer reads lie symmetrically about the centre. A circular shift by the total stride commutes if and only if the
+stride divides N and the layer keeps the size ('same' padding).
 """
 
 from __future__ import annotations
@@ -58,14 +58,20 @@ def first_breach(steps: Sequence[SpatialStep], size: int, group: Group) -> tuple
         seen = before if step.beside else size
         if step.out(seen) < 1:
             return step, seen, f"its kernel of {step.kernel_size} does not fit {seen} pixels padded by {step.padding}"
-        if group.circular:
-            if seen % step.stride:
-                return step, seen, f"stride {step.stride} does not divide {seen}, so shifts do not wrap around whole"
-        elif group.turns and (seen + 2 * step.padding - step.kernel_size) % step.stride:
-            remainder = (seen + 2 * step.padding - step.kernel_size) % step.stride
-            return step, seen, (
-                f"(N + 2p - k) mod stride = ({seen} + {2 * step.padding} - {step.kernel_size}) mod {step.stride} = {remainder}, "
-                "so it reads off-centre and a quarter turn no longer commutes with it"
+        if group.circular and seen % step.stride:
+            return step, seen, f"stride {step.stride} does not divide {seen}, so shifts do not wrap around whole"
+        if group.circular and step.out(seen) * step.stride != seen:
+            reason = (
+                f"it maps {seen} pixels to {step.out(seen)} steps of {step.stride}: shifts do not wrap around whole"
+            )
+            return step, seen, reason
+        remainder = (seen + 2 * step.padding - step.kernel_size) % step.stride
+        if group.turns and remainder:
+            return (
+                step,
+                seen,
+                f"(N + 2p - k) mod stride = ({seen} + {2 * step.padding} - {step.kernel_size}) mod {step.stride} "
+                f"= {remainder}, so it reads off-centre and a quarter turn no longer commutes with it",
             )
         if not step.beside:
             before, size = size, step.out(size)

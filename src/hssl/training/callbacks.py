@@ -32,11 +32,17 @@ class Checkpoint(Callback):
         self.folder, self.every_epochs = folder, every_epochs
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        loss = trainer.callback_metrics.get("train/loss")
-        if loss is not None and not math.isfinite(float(loss)):
+        loss = float(trainer.callback_metrics.get("train/loss", torch.zeros(())))
+        # The loss speaks of the weights before the last step; a checkpoint holds those after it.
+        broken = [name for name, weight in pl_module.named_parameters() if not bool(weight.isfinite().all())]
+        if broken or not math.isfinite(loss):
+            kept = "; the last good epoch is in checkpoints/last.ckpt" if self.folder.last_checkpoint.exists() else ""
             raise DivergenceError(
-                f"training diverged: the loss of epoch {trainer.current_epoch} is {float(loss)}",
-                remedy="lower --optimizer.learning_rate (the last good epoch is in checkpoints/last.ckpt)",
+                f"training diverged in epoch {trainer.current_epoch}{kept}",
+                arrived=f"train/loss {loss}"
+                + (f", weights that are not finite in {', '.join(broken[:3])}" if broken else ""),
+                remedy="lower --optimizer.learning_rate, lengthen --optimizer.warmup_epochs, "
+                "or train with --trainer.precision 32",
             )
         done = trainer.current_epoch + 1
         if done % self.every_epochs and done != trainer.max_epochs:
@@ -62,7 +68,8 @@ class Journal(Callback):
             return
         seconds = time.perf_counter() - self._start
         line: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        line |= {name: _plain(trainer.callback_metrics[name]) for name in METRICS if name in trainer.callback_metrics}
+        # JSON has no word for NaN; the epoch in which training diverged stays readable.
+        line |= {name: value if math.isfinite(value) else None for name, value in _measured(trainer).items()}
         line["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         line["images_per_second"] = round(_images_per_epoch(trainer) / seconds, 1)
         line["seconds"] = round(seconds, 3)
@@ -82,7 +89,10 @@ class ProgressDisplay(Callback):
         self._last_shown = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._note(f"{self._name}: epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, {_images_per_epoch(trainer):,} images an epoch")
+        if not trainer.is_global_zero:
+            return
+        epochs = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+        self._note(f"{self._name}: {epochs}, {_images_per_epoch(trainer):,} images an epoch")
         if not self._console.is_terminal:
             return
         self._progress = Progress(
@@ -101,7 +111,9 @@ class ProgressDisplay(Callback):
         self._task = self._progress.add_task(self._name, total=total, completed=done, figures="")
         self._progress.start()
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self._since = time.perf_counter()
 
     def on_train_batch_end(
@@ -125,9 +137,9 @@ class ProgressDisplay(Callback):
         self._progress.advance(self._task)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        figures = [
-            f"{name} {_plain(trainer.callback_metrics[name]):.4g}" for name in METRICS if name in trainer.callback_metrics
-        ]
+        if not trainer.is_global_zero:
+            return
+        figures = [f"{name} {value:.4g}" for name, value in _measured(trainer).items()]
         line = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(figures)}  {self._rate:,.0f} images/s"
         self._note(line, quiet=self._progress is not None or not self._worth_a_line(trainer))
 
@@ -158,6 +170,17 @@ def _images_per_epoch(trainer: L.Trainer) -> int:
     loader = trainer.train_dataloader
     assert loader is not None
     return int(len(loader) * loader.batch_size)
+
+
+def _measured(trainer: L.Trainer) -> dict[str, float]:
+    """The figures of this epoch. Lightning keeps showing the last test accuracy in epochs that measured none."""
+    every = trainer.check_val_every_n_epoch
+    tested = every is not None and (trainer.current_epoch + 1) % every == 0
+    return {
+        name: _plain(trainer.callback_metrics[name])
+        for name in METRICS
+        if name in trainer.callback_metrics and (tested or not name.startswith("test/"))
+    }
 
 
 def _plain(value: torch.Tensor) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ from hssl.evaluation.linear_probe import linear_probe
 from hssl.evaluation.readout import fit_readout, readout_accuracy
 from hssl.backbones import randomize_statistics
 from hssl.training.build import build_backbone, build_views
-from hssl.training.callbacks import Checkpoint, Journal, ProgressDisplay
+from hssl.training.callbacks import METRICS, Checkpoint, Journal, ProgressDisplay
 from hssl.training.distributed import globalize_batch_norm
 from hssl.training.environment import describe_environment
 from hssl.training.module import SSLModule
@@ -37,18 +38,30 @@ _CHUNK = 256
 def train(config: Config, out: Path) -> dict[str, Any]:
     """Train to the last epoch and return its metrics. The same call goes on where an interrupted run stopped.
 
+    A finished run is left as it is: its last metrics come back at once, without a look at the data.
+
     Args:
         config: the run.
         out: its folder; new, empty, or this run's.
 
+    Returns:
+        `epochs`, `notes` on the data that was read, and the figures of the last line of `metrics.jsonl`.
+
     Raises:
         HsslError: settings, data or a folder that do not fit; nothing has been written then.
+        DivergenceError: the loss or a weight is no longer finite; the last good checkpoint stays.
     """
     folder = RunFolder(out)
-    # The folder of another run is refused before data is decoded; it is claimed only once everything else is known to fit.
-    if out.exists():
+    # Processes that a launcher starts side by side must not take each other's half-made folder for a foreign one.
+    first = getattr(rank_zero_only, "rank", 0) == 0
+    # The folder of another run is refused before data is decoded; it is claimed only once everything else fits.
+    if first and out.exists():
         _refuse_foreign(folder, config)
     _check(config)
+    resume = folder.last_checkpoint if folder.last_checkpoint.exists() else None
+    epochs_done = 0 if resume is None else int(_load(resume)["epoch"]) + 1
+    if epochs_done >= config.trainer.epochs:
+        return {"epochs": config.trainer.epochs, "notes": (), **_last_figures(folder)}
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     data = load_data(config.data, config.seed)
@@ -60,14 +73,9 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         )
     module = SSLModule(config, data.channels, data.num_classes)
     module.data = data
-    folder.claim(config)
-
-    resume = folder.last_checkpoint if folder.last_checkpoint.exists() else None
-    if resume is not None:
-        epochs_done = int(_load(resume)["epoch"]) + 1
+    if first:
+        folder.claim(config)
         folder.trim_metrics(epochs_done)
-    else:
-        folder.trim_metrics(0)
     with _quiet():
         trainer = _trainer(config, folder, module.validates)
         device = trainer.strategy.root_device
@@ -82,8 +90,7 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         trainer.fit(module, ckpt_path=None if resume is None else str(resume), weights_only=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    return {"epochs": config.trainer.epochs, "source": data.source, "notes": data.notes, **figures}
+    return {"epochs": config.trainer.epochs, "notes": data.notes, **_last_figures(folder)}
 
 
 def evaluate_run(run: Path) -> dict[str, Any]:
@@ -94,6 +101,8 @@ def evaluate_run(run: Path) -> dict[str, Any]:
     """
     folder = RunFolder(run)
     config = folder.config()
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
     start = time.perf_counter()
     module, data, checkpoint = _restore(folder, config)
     device = _device(config)
@@ -167,7 +176,7 @@ def measure_equivariance(config: Config | None = None, run: Path | None = None) 
 def calibrate(network: nn.Module, store: ImageStore) -> None:
     """BatchNorm statistics of an untrained network from one pass over the training images (decision 10).
 
-    The cumulative average over equal batches; the network is left in eval mode.
+    The cumulative average over batches of equal size (to within one image); the network is left in eval mode.
     """
     norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     momenta = [part.momentum for part in norms]
@@ -175,10 +184,10 @@ def calibrate(network: nn.Module, store: ImageStore) -> None:
         part.reset_running_stats()
         part.momentum = None
     network.train()
-    for indices in torch.split(torch.arange(len(store), device=store.images.device), _CHUNK):
-        # A rest of one image has no variance to learn from.
-        if len(indices) > 1:
-            network(store.batch(indices))
+    # Each batch weighs the same in the average, so a short last one would count for more than its images.
+    batches = -(-len(store) // _CHUNK)
+    for indices in torch.arange(len(store), device=store.images.device).tensor_split(batches):
+        network(store.batch(indices))
     for part, momentum in zip(norms, momenta, strict=True):
         part.momentum = momentum
     network.eval()
@@ -210,11 +219,36 @@ def _check(config: Config) -> None:
             arrived=f"optimizer.warmup_epochs {config.optimizer.warmup_epochs:g}, trainer.epochs {config.trainer.epochs}",
             remedy="lower --optimizer.warmup_epochs or raise --trainer.epochs",
         )
+    _check_devices(config)
     # Channels decide nothing about sizes: the network's own check and the base space's run before data is decoded.
     with torch.device("meta"):
         backbone = build_backbone(config, 3)
     if config.mode in SELF_SUPERVISED:
         build_views(config, backbone)
+
+
+def _check_devices(config: Config) -> None:
+    settings, device = config.trainer, _device(config)
+    if settings.accelerator == "gpu" and device.type == "cpu":
+        raise ConfigurationError(
+            "there is no GPU here that torch can use", arrived="trainer.accelerator gpu", accepted="cpu or auto"
+        )
+    if device.type == "cuda" and settings.devices > torch.cuda.device_count():
+        raise ConfigurationError(
+            "there are fewer GPUs here than asked for",
+            arrived=f"trainer.devices {settings.devices}",
+            accepted=f"at most {torch.cuda.device_count()}",
+        )
+    if settings.precision == "fp16" and device.type == "cpu":
+        raise ConfigurationError(
+            "half precision with a scaled loss needs a GPU",
+            arrived="trainer.precision fp16 on a CPU",
+            accepted="auto, 32, 64 or bf16",
+        )
+
+
+def _last_figures(folder: RunFolder) -> dict[str, float]:
+    return {name: value for name, value in folder.last_metrics().items() if name in METRICS}
 
 
 def _refuse_foreign(folder: RunFolder, config: Config) -> None:
@@ -237,11 +271,6 @@ def _precision(config: Config) -> Any:
 
 def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
     settings = config.trainer
-    if settings.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigurationError(
-            "there is no GPU here that torch can use", arrived="trainer.accelerator gpu", accepted="cpu or auto"
-        )
-    labelled = settings.evaluate_every_epochs
     return L.Trainer(
         accelerator="cpu" if _device(config).type == "cpu" else "gpu",
         devices=settings.devices,
@@ -250,7 +279,7 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
         precision=_precision(config),
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
-        check_val_every_n_epoch=labelled or settings.epochs,
+        check_val_every_n_epoch=settings.evaluate_every_epochs or settings.epochs,
         limit_val_batches=1.0 if validates else 0,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -269,12 +298,16 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
 
 
 def _load(checkpoint: Path) -> dict[str, Any]:
+    again = "delete the file to train that run from its beginning"
     try:
-        return torch.load(checkpoint, map_location="cpu", weights_only=False)  # type: ignore[no-any-return]
+        content = torch.load(checkpoint, map_location="cpu", weights_only=False)
     except Exception as error:
         raise RunFolderError(
-            f"the checkpoint {checkpoint} cannot be read", arrived=f"{type(error).__name__}: {error}"
+            f"the checkpoint {checkpoint} cannot be read", arrived=f"{type(error).__name__}: {error}", remedy=again
         ) from error
+    if not isinstance(content, dict) or not {"epoch", "state_dict"} <= content.keys():
+        raise RunFolderError(f"{checkpoint} is not a checkpoint of a run", remedy=again)
+    return content
 
 
 def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, dict[str, Any]]:
@@ -286,7 +319,14 @@ def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
     checkpoint = _load(folder.last_checkpoint)
     data = load_data(config.data, config.seed)
     module = SSLModule(config, data.channels, data.num_classes)
-    module.load_state_dict(checkpoint["state_dict"])
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise RunFolderError(
+            f"the network in {folder.path} does not fit the images that lie at its data's place now",
+            arrived=f"{data.source}: {data.channels} channels, {data.num_classes or 'no'} classes",
+            remedy="put the data of the run back, or train a new run",
+        ) from error
     return module, data, checkpoint
 
 
@@ -318,7 +358,7 @@ def _save_frozen(module: SSLModule, folder: RunFolder, data: DataSets) -> dict[s
     if not folder.last_checkpoint.exists():
         torch.save({"epoch": epochs - 1, "global_step": 0, "state_dict": module.state_dict()}, temporary)
         temporary.replace(folder.last_checkpoint)
-    return {"epochs": epochs, "source": data.source, "notes": data.notes}
+    return {"epochs": epochs, "notes": data.notes}
 
 
 @contextlib.contextmanager

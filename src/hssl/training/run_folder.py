@@ -47,8 +47,11 @@ class RunFolder:
                     f"{self.path} holds another run; nothing was changed. The configurations differ in\n    {lines}",
                     remedy="choose another --out, or repeat that run's configuration to continue it",
                 )
+            self.checkpoints.mkdir(exist_ok=True)
             return
-        foreign = sorted(entry.name for entry in self.path.iterdir()) if self.path.exists() else []
+        names = sorted(entry.name for entry in self.path.iterdir()) if self.path.exists() else []
+        # A kill while the folder was being made leaves no more than this.
+        foreign = [name for name in names if not name.startswith(f".{self.config_file.name}.")]
         if foreign:
             raise RunFolderError(
                 f"{self.path} is not empty and holds no run",
@@ -57,10 +60,14 @@ class RunFolder:
                 remedy="choose another --out",
             )
         try:
-            self.checkpoints.mkdir(parents=True)
+            self.path.mkdir(parents=True, exist_ok=True)
+            # First of all: it is what the folder is recognised by.
+            write_text(self.config_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+            self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"{self.path} cannot be created: {error.strerror}", remedy="choose another --out") from error
-        write_text(self.config_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+            raise RunFolderError(
+                f"{self.path} cannot be created: {error.strerror}", remedy="choose another --out"
+            ) from error
 
     def config(self) -> Config:
         """The configuration of the run that lies here.
@@ -88,6 +95,12 @@ class RunFolder:
             return
         kept = [line for line in self.metrics_file.read_text().splitlines() if _epoch(line) < epochs]
         write_text(self.metrics_file, "".join(line + "\n" for line in kept))
+
+    def last_metrics(self) -> dict[str, Any]:
+        """The last line of the metrics; empty where there is none."""
+        lines = self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []
+        whole = [line for line in lines if _epoch(line) < float("inf")]
+        return dict(json.loads(whole[-1])) if whole else {}
 
     def write_json(self, file: Path, tree: Mapping[str, Any]) -> None:
         """Write plain data at once or not at all."""

@@ -1,0 +1,78 @@
+"""The README says what is: its Python runs, its commands exist, its numbers are those of the committed records."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from hssl.errors import DataError
+from hssl.experiments.recipes import recipe_names
+from hssl.experiments.record import read_all
+from hssl.experiments.report import update_readme
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.DOTALL)
+
+
+def test_the_plain_pytorch_example_trains() -> None:
+    """H-SSL without Lightning: the losses of the block's loop fall when the block's loop is repeated."""
+    (code,) = _blocks("python")
+    torch.manual_seed(0)
+    losses: list[float] = []
+    repeated = code.replace("for batch in images.split(256):", "for batch in 6 * images.split(256):")
+    assert repeated != code
+    recorded = repeated.replace("    optimizer.step()", "    optimizer.step()\n    losses.append(float(loss.detach()))")
+    assert recorded != repeated
+    exec(compile(recorded, str(README), "exec"), {"losses": losses})
+    per_pass = len(losses) // 6
+    assert per_pass == 8
+    # The last batch of a pass is smaller and has fewer negatives: compare like with like.
+    assert sum(losses[-per_pass:]) < sum(losses[:per_pass]) - 0.5 * per_pass
+
+
+def test_the_recipes_and_targets_that_it_names_exist() -> None:
+    text = README.read_text()
+    named = set(re.findall(r"hssl (?:train|equivariance) ([a-z0-9-]+)", text))
+    assert named
+    assert named <= set(recipe_names())
+    targets = set(re.findall(r"make ([a-z-]+)", text))
+    assert {"demo", "test", "install"} <= targets
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+
+
+def test_links_within_the_project_resolve() -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README.read_text()):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_results_are_rendered_from_the_committed_records(tmp_path: Path) -> None:
+    copy = tmp_path / "README.md"
+    shutil.copy(README, copy)
+    update_readme(copy, read_all(ROOT / "results" / "quick"))
+    assert copy.read_text() == README.read_text(), "run `make readme`"
+
+
+def test_a_changed_number_is_noticed(tmp_path: Path) -> None:
+    records = read_all(ROOT / "results" / "quick")
+    first = records[0]
+    assert first.evaluation.readout is not None
+    changed = first.evaluation.readout.model_copy(update={"accuracy": 1.0})
+    evaluation = first.evaluation.model_copy(update={"readout": changed})
+    copy = tmp_path / "README.md"
+    shutil.copy(README, copy)
+    update_readme(copy, [first.model_copy(update={"evaluation": evaluation}), *records[1:]])
+    assert copy.read_text() != README.read_text()
+
+
+def test_a_readme_without_a_place_for_results_is_refused(tmp_path: Path) -> None:
+    copy = tmp_path / "README.md"
+    copy.write_text("nothing here\n")
+    with pytest.raises(DataError, match="no place"):
+        update_readme(copy, read_all(ROOT / "results" / "quick"))

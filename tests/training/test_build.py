@@ -1,0 +1,174 @@
+"""From a configuration to the parts."""
+
+import pytest
+import torch
+from small_runs import tiny
+from torch import nn
+
+from hssl.backbones import MLP, CIFAR10ResNet20, PlainResNet20, PlainThreeLayer, ThreeLayer, TinyImageNetResNet20
+from hssl.config import Config
+from hssl.errors import ConfigurationError, GroupError
+from hssl.experiments.recipes import recipe, recipe_names
+from hssl.groups import Product, Rotations, Scales, Translations, Unstructured
+from hssl.heads import ConvReadout, PlainConvReadout, PooledReadout, RowReadout
+from hssl.training.build import (
+    build_backbone,
+    build_group,
+    build_projector,
+    build_readout,
+    build_views,
+    pools_space,
+)
+from hssl.views import FiberViews, HybridViews, InputViews
+
+SMALL = 1 / 32
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_can_be_built(name: str) -> None:
+    config = recipe(name)
+    config = config.model_copy(update={"backbone": config.backbone.model_copy(update={"width": SMALL})})
+    backbone = build_backbone(config, 3)
+    readout = build_readout(config, backbone, 10)
+    assert isinstance(readout, nn.Module)
+    if config.mode in ("a-ssl", "h-ssl"):
+        views = build_views(config, backbone)
+        assert views.base.size == 1  # type: ignore[attr-defined]
+        assert isinstance(views, InputViews if config.mode == "a-ssl" else FiberViews)
+    else:
+        with pytest.raises(ConfigurationError, match="has no views"):
+            build_views(config, backbone)
+
+
+def test_groups() -> None:
+    assert build_group(tiny()) == Rotations()
+    assert build_group(tiny(transformation="scale", backbone__scales=(1.0, 2.0))) == Scales((1.0, 2.0))
+    for circular in (False, True):
+        group = build_group(tiny(transformation="translation", backbone__circular=circular))
+        assert group.circular is circular
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "readout"),
+    [
+        ("three-layer", ThreeLayer, ConvReadout),
+        ("resnet20-cifar10", CIFAR10ResNet20, PooledReadout),
+        ("resnet20-tiny-imagenet", TinyImageNetResNet20, PooledReadout),
+        ("mlp", MLP, RowReadout),
+        ("cnn-three-layer", PlainThreeLayer, PlainConvReadout),
+        ("cnn-resnet20", PlainResNet20, PooledReadout),
+    ],
+)
+def test_networks_and_readouts(name: str, kind: type, readout: type) -> None:
+    config = tiny(backbone__name=name, backbone__width=SMALL, data__resolution=17)
+    backbone = build_backbone(config, 1)
+    assert type(backbone) is kind
+    assert type(build_readout(config, backbone, 3)) is readout
+    assert backbone.resolution == 17
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn-three-layer", "cnn-resnet20"])
+def test_controls_transform_images_as_the_experiment_does(name: str) -> None:
+    for transformation, kind in (("translation", Translations), ("rotation", Rotations), ("scale", Scales)):
+        config = tiny("a-ssl", transformation=transformation, backbone__name=name, backbone__width=SMALL)
+        backbone = build_backbone(config, 1)
+        assert isinstance(backbone.group, Unstructured)
+        assert isinstance(backbone.group.images_by, kind)
+        views = build_views(config, backbone)
+        assert isinstance(views, InputViews)
+        assert views.base.group is backbone.group
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone__name": "mlp", "backbone__full_extent": True},
+        {"backbone__name": "cnn-three-layer", "backbone__basis": "untruncated"},
+        {"backbone__name": "mlp", "backbone__circular": True, "transformation": "translation"},
+        {"backbone__circular": True},
+        {"backbone__full_extent": True, "transformation": "scale"},
+    ],
+    ids=str,
+)
+def test_settings_that_a_network_cannot_have(changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError):
+        build_backbone(tiny(**changes), 1)
+
+
+def views_of(config: Config) -> InputViews | FiberViews:
+    views = build_views(config, build_backbone(config, 1))
+    assert isinstance(views, InputViews | FiberViews)
+    return views
+
+
+def test_views_of_each_mode() -> None:
+    assert type(views_of(tiny("h-ssl"))) is FiberViews
+    assert type(views_of(tiny("a-ssl"))) is InputViews
+    assert type(views_of(tiny("hybrid"))) is HybridViews
+
+
+def test_base_spaces_live_on_the_group_alone_or_on_both() -> None:
+    assert views_of(tiny(views__base_size=2)).base.group == Rotations()
+    joint = views_of(tiny(views__joint=True, views__base_size=(1, 2, 2))).base
+    assert isinstance(joint.group, Product)
+    assert joint.size == 4
+    grid = views_of(tiny(transformation="translation", views__base_size=(2, 3))).base
+    assert isinstance(grid.group, Translations)
+    assert grid.size == 6
+
+
+def test_joint_needs_two_factors() -> None:
+    config = tiny(transformation="translation", views__joint=True)
+    with pytest.raises(ConfigurationError, match="no joint group"):
+        views_of(config)
+
+
+def test_base_space_that_does_not_fit() -> None:
+    with pytest.raises(GroupError, match="does not fit"):
+        views_of(tiny(views__base_size=5))
+    with pytest.raises(GroupError, match="one number does not say"):
+        views_of(tiny(views__joint=True, views__base_size=2))
+
+
+def test_view_settings_arrive() -> None:
+    config = tiny("a-ssl", views__translation_strength=0.3, views__smallest_scale=0.7, views__scale_draw="discrete")
+    views = views_of(config)
+    assert isinstance(views, InputViews)
+    assert views.image_size == 13
+    assert (views.augmentation.translation_strength, views.augmentation.smallest_scale) == (0.3, 0.7)
+    assert views.augmentation.scale_draw == "discrete"
+    near = views_of(tiny(views__max_distance=0.0)).draw(64, torch.Generator())
+    assert near.positions_1.tolist() == near.positions_2.tolist()
+
+
+def test_pooling() -> None:
+    for config, pools in (
+        (tiny(), True),
+        (tiny(views__joint=True), False),
+        (tiny(transformation="translation"), False),
+        (tiny(backbone__name="mlp"), False),
+        (tiny(backbone__name="cnn-three-layer", transformation="scale"), True),
+    ):
+        assert pools_space(config, build_backbone(config, 1)) is pools
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "sizes", "normalised"),
+    [
+        ("three-layer", 1.0, [256, 128, 128, 128], False),
+        ("three-layer", 0.25, [64, 32, 32, 32], False),
+        ("three-layer", 1 / 32, [8, 16, 16, 16], False),
+        ("three-layer", 2.0, [512, 128, 128, 128], False),
+        ("resnet20-cifar10", 1 / 16, [64, 32, 128, 32], True),
+    ],
+)
+def test_projector_grows_with_g0_and_shrinks_with_the_network(
+    name: str, width: float, sizes: list[int], normalised: bool
+) -> None:
+    config = tiny(backbone__name=name, backbone__width=width, views__base_size=2)
+    backbone = build_backbone(config, 1)
+    projector = build_projector(config, backbone, views_of(config).base)
+    linear = [part for part in projector if isinstance(part, nn.Linear)]
+    assert [linear[0].in_features, *(part.out_features for part in linear)] == sizes
+    assert isinstance(projector[0], nn.BatchNorm1d) is normalised
+    assert isinstance(projector[-1], nn.BatchNorm1d)

@@ -1,0 +1,177 @@
+"""The step: pairs, losses, and which parameter each of them reaches."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from small_runs import labelled_module, tiny
+from torch import Tensor
+
+from hssl.config import SELF_SUPERVISED
+from hssl.data.loader import Batch
+from hssl.training.module import SSLModule
+from hssl.views import Pairs
+
+LABELS = torch.arange(8) % 10
+
+
+def images(size: int = 8) -> Tensor:
+    return torch.rand(size, 1, 13, 13, generator=torch.Generator().manual_seed(0))
+
+
+def outside_of_a_trainer(module: SSLModule, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Makes `training_step` callable on its own; returns what it logs."""
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(SSLModule, "log", lambda self, name, value, **_: logged.__setitem__(name, float(value)))
+    return logged
+
+
+def gradient_norms(module: SSLModule, part: str) -> float:
+    network = getattr(module, part)
+    return sum(float(p.grad.norm()) for p in network.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("mode", ["a-ssl", "h-ssl", "hybrid", "frozen", "supervised"])
+def test_where_the_gradient_goes(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = labelled_module(tiny(mode))
+    logged = outside_of_a_trainer(module, monkeypatch)
+    loss = module.training_step(Batch(images(), LABELS, torch.arange(8)), 0)
+    loss.backward()
+    assert gradient_norms(module, "readout") > 0
+    assert (gradient_norms(module, "backbone") > 0) == (mode != "frozen")
+    if mode in SELF_SUPERVISED:
+        assert gradient_norms(module, "projector") > 0
+        assert float(loss) == pytest.approx(logged["train/loss"] + logged["train/readout_loss"], rel=1e-5)
+    else:
+        assert module.projector is None
+        assert float(loss) == pytest.approx(logged["train/loss"])
+
+
+@pytest.mark.parametrize("mode", SELF_SUPERVISED)
+def test_the_readout_is_detached(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backbone's gradient is that of the contrastive loss alone, whatever the labels are."""
+    gradients = []
+    for labels in (LABELS, 9 - LABELS):
+        module = labelled_module(tiny(mode))
+        outside_of_a_trainer(module, monkeypatch)
+        module.training_step(Batch(images(), labels, torch.arange(8)), 0).backward()
+        gradients.append([p.grad.clone() for p in module.backbone.parameters() if p.grad is not None])
+        readout = module.readout
+        assert readout is not None
+        gradients.append([p.grad.clone() for p in readout.parameters() if p.grad is not None])
+    assert all(torch.equal(one, other) for one, other in zip(gradients[0], gradients[2], strict=True))
+    assert not all(torch.equal(one, other) for one, other in zip(gradients[1], gradients[3], strict=True))
+
+
+def test_a_supervised_backbone_does_see_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    gradients = []
+    for labels in (LABELS, 9 - LABELS):
+        module = labelled_module(tiny("supervised"))
+        outside_of_a_trainer(module, monkeypatch)
+        module.training_step(Batch(images(), labels, torch.arange(8)), 0).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in module.backbone.parameters() if p.grad is not None]))
+    assert (gradients[0] - gradients[1]).norm() > 1e-2 * gradients[0].norm()
+
+
+@pytest.mark.parametrize(("mode", "passes"), [("h-ssl", [8]), ("a-ssl", [16]), ("hybrid", [16])])
+def test_forward_passes_of_a_step(mode: str, passes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """H-SSL computes features once; A-SSL's two views are one batch of 2B. The readout reads the same maps."""
+    module = labelled_module(tiny(mode))
+    outside_of_a_trainer(module, monkeypatch)
+    seen: list[int] = []
+    module.backbone.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    module.training_step(Batch(images(), LABELS, torch.arange(8)), 0)
+    assert seen == passes
+
+
+def on_rank(module: SSLModule, rank: int, world: int, epoch: int = 0) -> SSLModule:
+    module._trainer = SimpleNamespace(world_size=world, global_rank=rank, current_epoch=epoch)  # type: ignore[assignment]
+    return module
+
+
+def join(parts: list[Pairs]) -> list[Tensor]:
+    names = ("positions_1", "positions_2", "parameters_1", "parameters_2")
+    present = [name for name in names if getattr(parts[0], name) is not None]
+    return [torch.cat([getattr(part, name) for part in parts]) for name in present]
+
+
+@pytest.mark.parametrize("mode", SELF_SUPERVISED)
+def test_pairs_are_the_same_on_any_number_of_devices(mode: str) -> None:
+    module = labelled_module(tiny(mode))
+    alone = join([module.draw(12, 5)])
+    assert len(alone) == (2 if mode == "h-ssl" else 4)
+    for world in (1, 2, 3, 4):
+        together = join([on_rank(module, rank, world).draw(12 // world, 5) for rank in range(world)])
+        assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def test_pairs_change_with_step_epoch_and_seed() -> None:
+    module = labelled_module(tiny())
+    draws = [
+        on_rank(labelled_module(tiny(seed=seed)), 0, 1, epoch).draw(32, step).positions_1.flatten().tolist()
+        for seed, epoch, step in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0))
+    ]
+    assert len({tuple(draw) for draw in draws}) == 4
+    assert on_rank(module, 0, 1).draw(32, 0).positions_1.flatten().tolist() == draws[0]
+
+
+def test_drawing_leaves_the_global_generator_alone() -> None:
+    module = labelled_module(tiny("a-ssl"))
+    before = torch.get_rng_state()
+    module.draw(8, 0)
+    SSLModule(tiny(), 1, 10)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_weights_follow_the_seed_alone() -> None:
+    torch.manual_seed(1)
+    first = labelled_module(tiny()).state_dict()
+    torch.manual_seed(2)
+    again, other = labelled_module(tiny()).state_dict(), labelled_module(tiny(seed=1)).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["backbone.lift.weight"], other["backbone.lift.weight"])
+
+
+def test_modes_share_the_backbone_they_start_from() -> None:
+    """A comparison of modes starts from one network."""
+    states = [labelled_module(tiny(mode)).backbone.state_dict() for mode in ("a-ssl", "h-ssl", "frozen", "supervised")]
+    for state in states[1:]:
+        assert all(torch.equal(states[0][name], state[name]) for name in state)
+
+
+def test_embedding_is_the_mean_over_group_and_positions() -> None:
+    module = labelled_module(tiny()).eval()
+    features = module.backbone(images())
+    assert torch.equal(module.embed(images()), features.values.flatten(2).mean(2))
+    turned = module.embed(torch.rot90(images(), 1, (-2, -1)))
+    torch.testing.assert_close(turned, module.embed(images()), rtol=1e-4, atol=1e-5)
+
+
+def test_maps_of_each_kind_of_network_fit_their_readout() -> None:
+    for name, transformation, size in (
+        ("three-layer", "rotation", 13),
+        ("three-layer", "translation", 13),
+        ("three-layer", "scale", 13),
+        ("resnet20-cifar10", "rotation", 13),
+        ("mlp", "translation", 13),
+        ("cnn-three-layer", "scale", 13),
+        ("cnn-resnet20", "scale", 13),
+    ):
+        changes = {"transformation": transformation, "backbone__name": name, "data__resolution": size}
+        if transformation == "translation" and name != "mlp":
+            changes["views__base_size"] = (1, 1)
+        module = SSLModule(tiny("h-ssl", **changes, backbone__width=1 / 32), 1, 7)
+        assert module.predict(images()).shape == (8, 7), name
+        loss, maps = module.ssl_loss(images(), module.draw(8, 0))
+        assert loss.isfinite()
+        assert len(maps) == 8
+
+
+def test_joint_views_keep_positions() -> None:
+    module = labelled_module(tiny(views__joint=True, views__base_size=(2, 1, 1)))
+    assert not module.pools_space
+    pairs = module.draw(64, 0)
+    assert pairs.positions_1.shape == (64, 2)
+    assert pairs.positions_1.max() >= 4
+    loss, _ = module.ssl_loss(images(64), pairs)
+    assert loss.isfinite()

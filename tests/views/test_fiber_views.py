@@ -1,0 +1,64 @@
+"""H-SSL: one forward pass, two independent base spaces."""
+
+import torch
+from counting_encoder import CountingEncoder
+
+from hssl.groups import BaseSpace, Rotations, Scales
+from hssl.views import FiberViews, Pairs
+
+IMAGES = torch.rand(5, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_one_forward_pass_of_the_batch_as_it_is() -> None:
+    views = FiberViews(BaseSpace(Rotations()))
+    encode = CountingEncoder(Rotations())
+    views.apply(IMAGES, encode, views.draw(5, torch.Generator()))
+    assert len(encode.seen) == 1
+    assert torch.equal(encode.seen[0], IMAGES)
+
+
+def test_images_are_left_alone() -> None:
+    pairs = FiberViews(BaseSpace(Rotations())).draw(5, torch.Generator())
+    assert pairs.parameters_1 is None
+    assert pairs.parameters_2 is None
+
+
+def test_bundles_are_the_fibers_one_after_the_other() -> None:
+    encode = CountingEncoder(Rotations(), channels=2)
+    pairs = Pairs(torch.tensor([[3, 0]]), torch.tensor([[1, 2]]))
+    image = torch.full((1, 1, 3, 3), 0.5, dtype=torch.float64)
+    first, second = FiberViews(BaseSpace(Rotations(), 2)).apply(image, encode, pairs)
+    assert first.tolist() == [[503.0, 603.0, 500.0, 600.0]]
+    assert second.tolist() == [[501.0, 601.0, 502.0, 602.0]]
+
+
+def test_branches_and_examples_are_independent() -> None:
+    pairs = FiberViews(BaseSpace(Rotations())).draw(4000, torch.Generator().manual_seed(1))
+    first, second = pairs.positions_1[:, 0], pairs.positions_2[:, 0]
+    assert abs(float((first == second).double().mean()) - 1 / 4) < 0.03
+    assert abs(float((first[1:] == first[:-1]).double().mean()) - 1 / 4) < 0.03
+
+
+def test_largest_distance_holds_for_every_pair() -> None:
+    scales = Scales((1.0, 1.25, 1.5, 2.0))
+    far = 0.07
+    for largest, held in ((far, True), (None, False)):
+        pairs = FiberViews(BaseSpace(scales), largest, "euclidean").draw(500, torch.Generator().manual_seed(2))
+        distances = scales.distances("euclidean")[pairs.positions_1[:, 0], pairs.positions_2[:, 0]]
+        assert bool((distances <= far).all()) is held
+
+
+def test_draws_are_a_function_of_the_generator() -> None:
+    views = FiberViews(BaseSpace(Rotations()))
+    once, again, other = (views.draw(64, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert torch.equal(once.positions_1, again.positions_1)
+    assert torch.equal(once.positions_2, again.positions_2)
+    assert not torch.equal(once.positions_1, other.positions_1)
+
+
+def test_apply_is_deterministic_so_a_teacher_sees_its_students_pair() -> None:
+    views = FiberViews(BaseSpace(Rotations(), 2))
+    pairs = views.draw(5, torch.Generator().manual_seed(5))
+    student, teacher = CountingEncoder(Rotations()), CountingEncoder(Rotations())
+    for mine, theirs in zip(views.apply(IMAGES, student, pairs), views.apply(IMAGES, teacher, pairs), strict=True):
+        assert torch.equal(mine, theirs)

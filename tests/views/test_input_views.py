@@ -1,0 +1,93 @@
+"""A-SSL: two transformed images, one base space."""
+
+import pytest
+import torch
+from counting_encoder import CountingEncoder
+
+from hssl.groups import Augmentation, BaseSpace, Group, Rotations, Scales, Translations
+from hssl.views import InputViews, Pairs
+
+IMAGES = torch.rand(5, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def views_of(group: Group, base: BaseSpace | None = None, **augmentation: float) -> InputViews:
+    return InputViews(group, base or BaseSpace(Rotations()), 9, Augmentation(**augmentation))  # type: ignore[arg-type]
+
+
+def test_one_pass_of_twice_the_batch() -> None:
+    views = views_of(Rotations())
+    encode = CountingEncoder(Rotations())
+    pairs = views.draw(5, torch.Generator().manual_seed(1))
+    first, second = views.apply(IMAGES, encode, pairs)
+    assert [len(images) for images in encode.seen] == [10]
+    assert first.shape == second.shape == (5, 3)
+    assert pairs.parameters_1 is not None
+    assert pairs.parameters_2 is not None
+    group = Rotations()
+    assert torch.equal(encode.seen[0][:5], group.transform_by(IMAGES, pairs.parameters_1))
+    assert torch.equal(encode.seen[0][5:], group.transform_by(IMAGES, pairs.parameters_2))
+
+
+def test_both_branches_share_g0() -> None:
+    pairs = views_of(Rotations()).draw(1000, torch.Generator().manual_seed(2))
+    assert torch.equal(pairs.positions_1, pairs.positions_2)
+    counts = torch.bincount(pairs.positions_1[:, 0], minlength=4)
+    assert counts.min() > 190
+
+
+def test_transformations_of_the_branches_are_independent() -> None:
+    pairs = views_of(Rotations()).draw(4000, torch.Generator().manual_seed(3))
+    assert pairs.parameters_1 is not None
+    assert pairs.parameters_2 is not None
+    joint = (4 * pairs.parameters_1 + pairs.parameters_2).long().flatten()
+    counts = torch.bincount(joint, minlength=16).double()
+    assert len(counts) == 16
+    assert float(((counts - 250) ** 2 / 250).sum()) < 15 + 4 * 30**0.5
+    # g0 tells nothing about the transformation.
+    same = (pairs.parameters_1.long().flatten() == pairs.positions_1[:, 0]).double().mean()
+    assert abs(float(same) - 1 / 4) < 0.03
+
+
+def test_strength_bounds_the_shift() -> None:
+    group = Translations((3, 3), stride=4)
+    pairs = InputViews(group, BaseSpace(group), 20, Augmentation(translation_strength=0.2)).draw(
+        3000, torch.Generator().manual_seed(4)
+    )
+    assert pairs.parameters_1 is not None
+    shifts = pairs.parameters_1
+    assert shifts.abs().max() == 4
+    assert set(shifts.flatten().tolist()) == {float(pixels) for pixels in range(-4, 5)}
+
+
+@pytest.mark.parametrize("how", ["continuous", "discrete"])
+def test_scales_stay_in_their_range(how: str) -> None:
+    group = Scales((1.0, 1.25, 2.0))
+    augmentation = Augmentation(smallest_scale=0.6, scale_draw=how)  # type: ignore[arg-type]
+    pairs = InputViews(group, BaseSpace(group), 20, augmentation).draw(3000, torch.Generator().manual_seed(5))
+    assert pairs.parameters_1 is not None
+    factors = pairs.parameters_1.flatten()
+    if how == "discrete":
+        assert set(factors.tolist()) == {1.0, 1 / 1.25, 0.5}
+    else:
+        assert 0.6 <= float(factors.min()) < 0.61
+        assert 0.99 < float(factors.max()) <= 1.0
+
+
+def test_each_view_is_read_at_its_own_positions() -> None:
+    encode = CountingEncoder(Rotations(), channels=1)
+    still = torch.zeros(1, 1, dtype=torch.float64)
+    pairs = Pairs(torch.tensor([[3]]), torch.tensor([[1]]), still, still)
+    first, second = views_of(Rotations()).apply(torch.zeros(1, 1, 3, 3, dtype=torch.float64), encode, pairs)
+    assert (first.item(), second.item()) == (3.0, 1.0)
+
+
+def test_apply_is_deterministic_so_a_teacher_sees_its_students_pair() -> None:
+    views = views_of(Rotations(), BaseSpace(Rotations(), 2))
+    pairs = views.draw(5, torch.Generator().manual_seed(6))
+    student, teacher = CountingEncoder(Rotations()), CountingEncoder(Rotations())
+    for mine, theirs in zip(views.apply(IMAGES, student, pairs), views.apply(IMAGES, teacher, pairs), strict=True):
+        assert torch.equal(mine, theirs)
+    assert torch.equal(student.seen[0], teacher.seen[0])
+    other = views.draw(5, torch.Generator().manual_seed(7))
+    views.apply(IMAGES, teacher, other)
+    assert not torch.equal(student.seen[0], teacher.seen[1])

@@ -1,4 +1,4 @@
-"""Runs of well under a second: 64 digits at 13 pixels, three epochs of four steps. Also run as a script, to be killed."""
+"""Runs of well under a second: 64 digits at 13 pixels, three epochs of four steps. As a script: one to be killed."""
 
 import json
 import os

@@ -1,8 +1,8 @@
 """The theorem of the paper (section 3), as a test: equation 2 on transformed images IS equation 3 on moved base spaces.
 
-For an equivariant f, reading f(T_g x) at g0 is reading f(x) at g^-1 . g0. So the A-SSL loss on the images T_g1 x and T_g2 x, both
-read at g0, and the H-SSL loss on the untransformed images, read at g1^-1 . g0 and g2^-1 . g0, are one number with one
-gradient. Float64, two different code paths, every parameter of backbone and projector.
+For an equivariant f, reading f(T_g x) at g0 is reading f(x) at g^-1 . g0. So the A-SSL loss on the images T_g1 x and
+T_g2 x, both read at g0, and the H-SSL loss on the untransformed images, read at g1^-1 . g0 and g2^-1 . g0, are one
+number with one gradient. Float64, two different code paths, every parameter of backbone and projector.
 """
 
 from __future__ import annotations
@@ -108,9 +108,7 @@ def both_losses(
         part.train(mode == "train")
     invert = inverse or images_by.inverse
     at_g0 = base.at(torch.tensor(placements))
-    moved = [
-        torch.stack([move(invert(g), row) for g, row in zip(branch, at_g0, strict=True)]) for branch in elements
-    ]
+    moved = [torch.stack([move(invert(g), row) for g, row in zip(branch, at_g0, strict=True)]) for branch in elements]
     parameters = [images_by.parameters(torch.tensor(branch)) for branch in elements]
 
     def encode(images: Tensor) -> GroupFeatures:

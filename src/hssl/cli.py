@@ -382,16 +382,20 @@ def _print_evaluation(result: Mapping[str, Any]) -> None:
 
 
 def _print_equivariance(entry: Mapping[str, Any]) -> None:
-    errors: Mapping[str, float] = entry["errors"]
+    errors: Mapping[str, float | None] = entry["errors"]
     held = {True: "held", False: "NOT HELD", None: "no bound to hold"}[entry.get("held")]
     bound = "none" if entry.get("bound") is None else f"{entry['bound']:g}"
     print(f"equivariance: {entry['group']}; class: {entry['class']}; bound: {bound}; {held}")
-    rows = [(element, f"{error:.2e}") for element, error in errors.items()]
+    rows = [(element, _shown(error)) for element, error in errors.items()]
     if rows:
         _table(("element", "relative error"), rows)
-    context = [(what, f"{error:.2e}") for what, error in entry.get("context", {}).items()]
+    context = [(what, _shown(error)) for what, error in entry.get("context", {}).items()]
     if context:
         _table(("beside it", "relative error"), context)
+
+
+def _shown(error: float | None) -> str:
+    return "nothing to compare" if error is None else f"{error:.2e}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], droppable: Sequence[str] = ()) -> None:

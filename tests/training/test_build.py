@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from small_runs import tiny
 from torch import nn
 
 from hssl.backbones import MLP, CIFAR10ResNet20, PlainResNet20, PlainThreeLayer, ThreeLayer, TinyImageNetResNet20
@@ -20,6 +19,7 @@ from hssl.training.build import (
     pools_space,
 )
 from hssl.views import FiberViews, HybridViews, InputViews
+from small_runs import tiny
 
 SMALL = 1 / 32
 

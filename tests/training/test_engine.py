@@ -14,6 +14,14 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from torch import nn
+
+from hssl.config import SELF_SUPERVISED, Config
+from hssl.data import load_data
+from hssl.errors import ConfigurationError, DataError, GroupError, HsslError, RunFolderError, SizeError
+from hssl.training import engine
+from hssl.training.callbacks import DivergenceError
+from hssl.training.engine import calibrate, evaluate_run, measure_equivariance, train
 from small_runs import (
     Interrupted,
     StopAfter,
@@ -25,14 +33,6 @@ from small_runs import (
     tiny,
     write_images,
 )
-from torch import nn
-
-from hssl.config import SELF_SUPERVISED, Config
-from hssl.data import load_data
-from hssl.errors import ConfigurationError, DataError, GroupError, HsslError, RunFolderError, SizeError
-from hssl.training import engine
-from hssl.training.callbacks import DivergenceError
-from hssl.training.engine import calibrate, evaluate_run, measure_equivariance, train
 
 MODES = ("a-ssl", "h-ssl", "hybrid", "frozen", "supervised")
 
@@ -250,7 +250,7 @@ def test_another_configuration_is_refused_with_the_difference(finished: dict[str
 def test_foreign_files_are_refused_untouched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     before = snapshot(tmp_path)
-    with pytest.raises(RunFolderError, match="thesis.tex"):
+    with pytest.raises(RunFolderError, match=r"thesis\.tex"):
         train(tiny(), tmp_path)
     assert snapshot(tmp_path) == before
 
@@ -370,13 +370,15 @@ def test_divergence_keeps_the_last_good_checkpoint(
     assert kept["epoch"] == 0
     assert all(tensor.isfinite().all() for tensor in kept["state_dict"].values())
     # Strict JSON: a NaN in it is refused by other readers.
-    lines = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ]
     assert (lines[-1]["train/loss"] is None) == loss_is_null
     assert evaluate_run(tmp_path)["complete"] is False
 
 
 def test_a_learning_rate_out_of_all_bounds_diverges(tmp_path: Path) -> None:
-    with pytest.raises(DivergenceError, match="optimizer.learning_rate"):
+    with pytest.raises(DivergenceError, match=r"optimizer\.learning_rate"):
         train(tiny(optimizer__learning_rate=1e30, optimizer__warmup_epochs=0), tmp_path)
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
@@ -470,9 +472,9 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         "evaluation.readout": "alongside",
     }
     words = [word for name, value in fields.items() for word in (f"--{name}", value)]
+    words += ["--out", str(tmp_path / "two")]
     two = subprocess.run(
-        [sys.executable, "-m", "hssl.cli", "train", "digits-rotation-hssl", "--budget", "smoke", *words]
-        + ["--out", str(tmp_path / "two")],
+        [sys.executable, "-m", "hssl.cli", "train", "digits-rotation-hssl", "--budget", "smoke", *words],
         capture_output=True,
         text=True,
         timeout=180,

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_runs import labelled_module, tiny
 from torch import Tensor
 
 from hssl.config import SELF_SUPERVISED
 from hssl.data.loader import Batch
 from hssl.training.module import SSLModule
 from hssl.views import Pairs
+from small_runs import labelled_module, tiny
 
 LABELS = torch.arange(8) % 10
 
@@ -22,7 +22,11 @@ def images(size: int = 8) -> Tensor:
 def outside_of_a_trainer(module: SSLModule, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Makes `training_step` callable on its own; returns what it logs."""
     logged: dict[str, float] = {}
-    monkeypatch.setattr(SSLModule, "log", lambda self, name, value, **_: logged.__setitem__(name, float(value)))
+
+    def log(self: SSLModule, name: str, value: Tensor, **_: object) -> None:
+        logged[name] = float(value.detach())
+
+    monkeypatch.setattr(SSLModule, "log", log)
     return logged
 
 
@@ -41,10 +45,10 @@ def test_where_the_gradient_goes(mode: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert (gradient_norms(module, "backbone") > 0) == (mode != "frozen")
     if mode in SELF_SUPERVISED:
         assert gradient_norms(module, "projector") > 0
-        assert float(loss) == pytest.approx(logged["train/loss"] + logged["train/readout_loss"], rel=1e-5)
+        assert loss.item() == pytest.approx(logged["train/loss"] + logged["train/readout_loss"], rel=1e-5)
     else:
         assert module.projector is None
-        assert float(loss) == pytest.approx(logged["train/loss"])
+        assert loss.item() == pytest.approx(logged["train/loss"])
 
 
 @pytest.mark.parametrize("mode", SELF_SUPERVISED)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_runs import snapshot, tiny
 
 from hssl.config import parse
 from hssl.errors import RunFolderError
 from hssl.training.run_folder import RunFolder, write_text
+from small_runs import snapshot, tiny
 
 
 def test_claiming_writes_the_configuration(tmp_path: Path) -> None:

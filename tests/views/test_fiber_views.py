@@ -1,8 +1,8 @@
 """H-SSL: one forward pass, two independent base spaces."""
 
 import torch
-from counting_encoder import CountingEncoder
 
+from counting_encoder import CountingEncoder
 from hssl.groups import BaseSpace, Rotations, Scales
 from hssl.views import FiberViews, Pairs
 

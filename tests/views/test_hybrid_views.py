@@ -1,8 +1,8 @@
 """Hybrid: both kinds of view at once."""
 
 import torch
-from counting_encoder import CountingEncoder
 
+from counting_encoder import CountingEncoder
 from hssl.groups import BaseSpace, Rotations
 from hssl.views import HybridViews
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from counting_encoder import CountingEncoder
 
+from counting_encoder import CountingEncoder
 from hssl.groups import Augmentation, BaseSpace, Group, Rotations, Scales, Translations
 from hssl.views import InputViews, Pairs
 

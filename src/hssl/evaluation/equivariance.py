@@ -1,12 +1,13 @@
 """How equivariant a network is: the relative error of f(T_g x) = Γ_g f(x), element by element.
 
-The exactness class says what to expect. `exact` groups are held to a bound by dtype; zero-padded translations are held to it
-off the border; for scales the error is reported beside the floor that resampling alone sets; the control without structure is
-shown for contrast, and nothing can be held there.
+The exactness class says what to expect. `exact` groups are held to a bound by dtype; zero-padded translations are held
+to it off the border; for scales the error is reported beside the floor that resampling alone sets; the control without
+structure is shown for contrast, and nothing can be held there.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,16 +51,18 @@ class EquivarianceReport:
             "class": self.exactness.value,
             "bound": self.bound,
             "held": self.held,
-            "errors": self.errors,
-            "context": self.context,
+            "errors": {name: _finite(error) for name, error in self.errors.items()},
+            "context": {name: _finite(error) for name, error in self.context.items()},
         }
 
 
+def _finite(error: float) -> float | None:
+    return error if math.isfinite(error) else None
+
+
 def relative_error(measured: Tensor, expected: Tensor) -> float:
-    """||measured - expected|| / ||expected||; infinite where something was measured and nothing expected."""
+    """||measured - expected|| / ||expected||; not finite, which holds no bound, where nothing was expected."""
     difference, size = (measured - expected).norm(), expected.norm()
-    if size == 0:
-        return 0.0 if difference == 0 else float("inf")
     return float(difference / size)
 
 
@@ -159,7 +162,7 @@ def _translations(backbone: Backbone, images: Tensor, largest: int) -> Equivaria
 def _off_border(
     backbone: Backbone, images: Tensor, positions: Translations, largest: int, context: dict[str, float]
 ) -> EquivarianceReport:
-    """Zero-padded shifts, at the positions whose receptive field meets no border, on a canvas large enough to have some."""
+    """Zero-padded shifts, at positions whose receptive field meets no border, on a canvas large enough to have some."""
     steps = [step for step in backbone.spatial_steps() if not step.beside]
     if not steps:
         return EquivarianceReport(str(positions), positions.exactness, None, None, dict(context), {})
@@ -187,7 +190,7 @@ def _off_border(
 
 
 def _scales(backbone: Backbone, images: Tensor, group: Scales) -> EquivarianceReport:
-    """f(T_a x) read at scale s_0 against f(x) read at s_j and shrunk by a = s_0 / s_j, on maps and pooled over space."""
+    """f(T_a x) read at scale s_0 against f(x) read at s_j and shrunk by a = s_0 / s_j, on maps and pooled."""
     features = backbone(images).values
     errors: dict[str, float] = {}
     context: dict[str, float] = {}

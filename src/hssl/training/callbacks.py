@@ -26,7 +26,7 @@ class DivergenceError(HsslError, ArithmeticError):
 
 
 class Checkpoint(Callback):
-    """Saves `last.ckpt` at the end of every n-th epoch and of the run; a kill leaves the old one or the new one, whole."""
+    """Saves `last.ckpt` at the end of every n-th epoch and of the run; a kill leaves the old or the new one, whole."""
 
     def __init__(self, folder: RunFolder, every_epochs: int) -> None:
         self.folder, self.every_epochs = folder, every_epochs
@@ -140,7 +140,9 @@ class ProgressDisplay(Callback):
         if not trainer.is_global_zero:
             return
         figures = [f"{name} {value:.4g}" for name, value in _measured(trainer).items()]
-        line = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(figures)}  {self._rate:,.0f} images/s"
+        line = (
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(figures)}  {self._rate:,.0f} images/s"
+        )
         self._note(line, quiet=self._progress is not None or not self._worth_a_line(trainer))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

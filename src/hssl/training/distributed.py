@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hssl.layers import GroupBatchNorm
 from hssl.errors import ConfigurationError, SizeError
+from hssl.layers import GroupBatchNorm
 
 
 def gather_rows(tensor: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from hssl.backbones import randomize_statistics
 from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import DataSets, ImageStore, load_data
 from hssl.errors import ConfigurationError, DataError, RunFolderError
@@ -24,7 +25,6 @@ from hssl.evaluation.equivariance import equivariance_report
 from hssl.evaluation.knn import knn
 from hssl.evaluation.linear_probe import linear_probe
 from hssl.evaluation.readout import fit_readout, readout_accuracy
-from hssl.backbones import randomize_statistics
 from hssl.training.build import build_backbone, build_views
 from hssl.training.callbacks import METRICS, Checkpoint, Journal, ProgressDisplay
 from hssl.training.distributed import globalize_batch_norm
@@ -216,7 +216,8 @@ def _check(config: Config) -> None:
     if config.optimizer.warmup_epochs > config.trainer.epochs:
         raise ConfigurationError(
             "the warm-up is longer than the training",
-            arrived=f"optimizer.warmup_epochs {config.optimizer.warmup_epochs:g}, trainer.epochs {config.trainer.epochs}",
+            arrived=f"optimizer.warmup_epochs {config.optimizer.warmup_epochs:g}, "
+            f"trainer.epochs {config.trainer.epochs}",
             remedy="lower --optimizer.warmup_epochs or raise --trainer.epochs",
         )
     _check_devices(config)
@@ -333,8 +334,10 @@ def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
 def _readout(module: SSLModule, config: Config, train_store: ImageStore, test_store: ImageStore) -> dict[str, Any]:
     assert module.readout is not None
     if not module.reads_afterwards:
-        how = "the paper's readout, trained alongside on detached features" if config.mode != "supervised" else (
-            "the paper's readout, trained through the whole network"
+        how = (
+            "the paper's readout, trained alongside on detached features"
+            if config.mode != "supervised"
+            else ("the paper's readout, trained through the whole network")
         )
     else:
         epochs = config.evaluation.readout_epochs

@@ -42,14 +42,18 @@ def _cpu_info() -> list[str]:
 
 
 def _git_revision() -> str | None:
-    """The revision that the package's source is at, with '+' for uncommitted changes; None where it is not in a checkout."""
+    """The revision of the package's source, with '+' for uncommitted changes; None where it is not in a checkout."""
     here = Path(__file__).parent
     try:
         # The installed copy may lie inside somebody else's checkout: the package's source must be tracked by it.
         subprocess.run(["git", "ls-files", "--error-unmatch", __file__], cwd=here, check=True, capture_output=True)
         revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, check=True, capture_output=True, text=True)
         status = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, check=True, capture_output=True, text=True
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=here,
+            check=True,
+            capture_output=True,
+            text=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -72,7 +72,9 @@ class SSLModule(L.LightningModule):
             classification = nn.functional.cross_entropy(logits.float(), labels)
             assert self.accuracy is not None
             share = (logits.detach().argmax(1) == labels).float().mean()
-            self.log("train/accuracy", 100 * share, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+            self.log(
+                "train/accuracy", 100 * share, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True
+            )
             name = "train/readout_loss" if self.self_supervised else "train/loss"
             self.log(name, classification, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
             loss = loss + classification
@@ -85,14 +87,14 @@ class SSLModule(L.LightningModule):
 
     @property
     def reads_afterwards(self) -> bool:
-        """Whether the readout is fitted to the finished network; a supervised network is trained through its readout."""
+        """Whether the readout is fitted to the finished network; a supervised one is trained through its readout."""
         return self.config.evaluation.readout == "afterwards" and self.config.mode != "supervised"
 
     def draw(self, batch_size: int, batch_index: int) -> Pairs:
         """The pairs of this rank's examples.
 
-        Drawn for the whole batch from (seed, epoch, step) and then cut, so that a run draws the same pairs on any number of
-        devices and after any interruption.
+        Drawn for the whole batch from (seed, epoch, step) and then cut, so that a run draws the same pairs on any
+        number of devices and after any interruption.
         """
         assert self.views is not None
         world, rank = (self.trainer.world_size, self.trainer.global_rank) if self._trainer is not None else (1, 0)

@@ -87,7 +87,9 @@ class RunFolder:
                 raise RunFolderError(f"{self.config_file} does not hold a configuration")
             return parse(tree)
         except (yaml.YAMLError, UnicodeDecodeError, HsslError) as error:
-            raise RunFolderError(f"{self.config_file} cannot be read as a run's configuration", arrived=str(error)) from error
+            raise RunFolderError(
+                f"{self.config_file} cannot be read as a run's configuration", arrived=str(error)
+            ) from error
 
     def trim_metrics(self, epochs: int) -> None:
         """Forget the lines of epochs that the checkpoint does not know of: they are trained, and written, again."""

@@ -19,15 +19,15 @@ class InputViews:
         augmentation: how strong transformations are.
     """
 
-    def __init__(self, group: Group, base: BaseSpace, image_size: int, augmentation: Augmentation | None = None) -> None:
+    def __init__(
+        self, group: Group, base: BaseSpace, image_size: int, augmentation: Augmentation | None = None
+    ) -> None:
         self.group, self.base, self.image_size = group, base, image_size
         self.augmentation = augmentation or Augmentation()
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Pairs:
         """Independent g1 and g2, one g0 for both branches."""
-        first, second = (
-            self.group.draw(batch_size, self.image_size, self.augmentation, generator) for _ in range(2)
-        )
+        first, second = (self.group.draw(batch_size, self.image_size, self.augmentation, generator) for _ in range(2))
         positions = self.base.at(draw_placements(self.base, batch_size, generator))
         return Pairs(positions, positions, first, second)
 

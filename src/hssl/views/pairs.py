@@ -35,12 +35,15 @@ class Pairs:
             return None if values is None else values[rows].to(device)
 
         return Pairs(
-            self.positions_1[rows].to(device), self.positions_2[rows].to(device), cut(self.parameters_1), cut(self.parameters_2)
+            self.positions_1[rows].to(device),
+            self.positions_2[rows].to(device),
+            cut(self.parameters_1),
+            cut(self.parameters_2),
         )
 
 
 class Views(Protocol):
-    """Where positive pairs come from. `draw` is random, `apply` is not, so a teacher can be shown its student's pair."""
+    """Where positive pairs come from. `draw` is random, `apply` is not: a teacher can be shown its student's pair."""
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Pairs:
         """A random pair for each of `batch_size` examples."""

@@ -1,4 +1,4 @@
-"""Shared fixtures: where the real data lies, and one thread a process so that parallel tests do not fight over cores."""
+"""Shared fixtures: where the real data lies; one thread a process, so that parallel tests do not fight over cores."""
 
 import os
 from pathlib import Path

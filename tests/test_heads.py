@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from laws import error, moved_features, noise
 from torch import nn
 
 from hssl.backbones import randomize_statistics
 from hssl.errors import ConfigurationError
 from hssl.groups import Group, Rotations, Scales
 from hssl.heads import ConvReadout, PlainConvReadout, PooledReadout, Projector, RowReadout
+from laws import error, moved_features, noise
 
 
 def kinds(module: nn.Module) -> list[str]:
@@ -19,7 +19,16 @@ def kinds(module: nn.Module) -> list[str]:
 
 def test_projector_is_linear_norm_relu_and_ends_in_a_norm() -> None:
     projector = Projector(6, (8, 10, 4))
-    assert kinds(projector) == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
+    assert kinds(projector) == [
+        "Linear",
+        "BatchNorm1d",
+        "ReLU",
+        "Linear",
+        "BatchNorm1d",
+        "ReLU",
+        "Linear",
+        "BatchNorm1d",
+    ]
     out = projector(noise(16, 6, dtype=torch.float32))
     assert out.shape == (16, 4)
     torch.testing.assert_close(out.mean(dim=0), torch.zeros(4), rtol=0, atol=1e-5)

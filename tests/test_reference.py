@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from laws import error
 from torch import Tensor, nn
 
 from hssl.backbones import BasicBlock
 from hssl.groups import Scales
 from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, hermite_gauss_basis
 from hssl.objectives import OBJECTIVES
+from laws import error
 
 VALUES, GRADIENTS, LOSSES = 1e-5, 1e-4, 1e-10
 

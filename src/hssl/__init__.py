@@ -14,7 +14,7 @@ _MODULES = (
     "shapes", "training", "views",
 )  # fmt: skip
 
-__all__ = ["__version__", *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -248,8 +248,11 @@ def _train(name: str, budget: str | None, overrides: Mapping[str, str], out: Pat
         raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
     with _quiet():
         from hssl.training.engine import train
+        from hssl.training.environment import is_first_process
 
         result = train(config, out)
+        if not is_first_process():
+            return 0
     for note in result.get("notes", ()):
         print(note)
     print(f"\nrun folder: {out}\nmeasure it again: hssl evaluate {shlex.quote(str(out))}")

@@ -47,6 +47,15 @@ def test_outside_the_shrunken_image_there_is_nothing(factor: float) -> None:
     assert not after[:, outside].any()
 
 
+@pytest.mark.parametrize("size", [2, 3, 9])
+@pytest.mark.parametrize("factor", [0.3, 0.57, 0.8, 1.6])
+def test_outside_there_are_zeros_and_no_second_border(factor: float, size: int) -> None:
+    """Writing the zeros out around the image changes nothing: weights are not made up for at the border."""
+    image = noise(1, 1, size, size)
+    wide = magnify(torch.nn.functional.pad(image, (20,) * 4), by(factor))
+    assert (magnify(image, by(factor)) - wide[..., 20:-20, 20:-20]).abs().max() <= 1e-12
+
+
 @pytest.mark.parametrize("factor", [0.57, 0.75, 1.25, 1.6])
 def test_mass_grows_with_the_area(factor: float) -> None:
     grid = torch.arange(41, dtype=torch.float64) - 20

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from laws import PAPER_SCALES, noise, randomize
 
 from hssl.errors import ConfigurationError
 from hssl.groups import Scales
 from hssl.layers import BasisKind, LiftingConv2d, hermite_gauss_basis
 from hssl.layers.basis import basis_on
+from laws import PAPER_SCALES, noise, randomize
 
 
 @pytest.mark.parametrize("kind", ["sesn", "untruncated"])
@@ -43,7 +43,9 @@ def test_shape_and_precision() -> None:
     basis = hermite_gauss_basis(7, 3, PAPER_SCALES)
     assert basis.shape == (9, 6, 7, 7)
     assert basis.dtype == torch.float64
-    torch.testing.assert_close(basis[:, 0].flatten(1).norm(dim=1), torch.ones(9, dtype=torch.float64), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        basis[:, 0].flatten(1).norm(dim=1), torch.ones(9, dtype=torch.float64), rtol=0, atol=1e-14
+    )
 
 
 def test_trap_1_a_grid_of_one_point_is_an_error_that_names_the_values() -> None:
@@ -84,7 +86,7 @@ def test_an_unknown_basis_is_refused() -> None:
 
 
 def images_shrunk_by(factor: float, size: int = 41) -> torch.Tensor:
-    """Smooth images [64, 1, size, size], sums of wide Gaussians, magnified about the centre by formula: no resampling."""
+    """Sums of wide Gaussians [64, 1, size, size], magnified about the centre by formula: no resampling."""
     generator = torch.Generator().manual_seed(0)
     grid = (torch.arange(size, dtype=torch.float64) - size // 2) / factor
     images = torch.zeros(64, size, size, dtype=torch.float64)
@@ -99,7 +101,7 @@ def images_shrunk_by(factor: float, size: int = 41) -> torch.Tensor:
 
 
 def scale_errors(kernel_size: int, effective_size: int, kind: BasisKind) -> list[float]:
-    """f(T_a x) at scale s_0 against f(x) at s_i, a = s_0 / s_i, at the centre, where both are read without resampling."""
+    """f(T_a x) at scale s_0 against f(x) at s_i, a = s_0 / s_i, at the centre, which no resampling moves."""
     lift = LiftingConv2d(1, 8, kernel_size, effective_size, Scales(PAPER_SCALES), basis=kind).double()
     randomize(lift)
     errors = []
@@ -132,7 +134,7 @@ def test_trap_2_the_papers_grids() -> None:
 
 
 def test_trap_3_filter_norms_fall_as_one_over_s() -> None:
-    """||psi_s|| = ||psi_1|| / s: with the factor 1/s^2 a magnified image gives a magnified response, not a louder one."""
+    """||psi_s|| = ||psi_1|| / s: with 1/s^2 a magnified image gives a magnified response, not a louder one."""
     basis = hermite_gauss_basis(7, 3, PAPER_SCALES, "untruncated")
     norms = basis.flatten(2).norm(dim=-1)
     torch.testing.assert_close(

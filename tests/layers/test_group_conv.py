@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from laws import BOUNDS, PAPER_SCALES, TURNING, error, moved, multiplication_table, noise, randomize, turning_errors
 from torch import Tensor
 from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Group, Product, Rotations, Scales, Translations, Unstructured
 from hssl.layers import GroupConv2d
+from laws import BOUNDS, PAPER_SCALES, TURNING, error, moved, multiplication_table, noise, randomize, turning_errors
 
 
 def built(group: Group, extent: int = 1, stride: int = 1, kind: type[GroupConv2d] = GroupConv2d) -> GroupConv2d:

@@ -2,12 +2,23 @@
 
 import pytest
 import torch
-from laws import BOUNDS, PAPER_SCALES, TURNING, error, moved, moved_features, noise, randomize, shift_error, turning_errors
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Product, Rotations, Scales, Translations, Unstructured
 from hssl.groups.translations import shift
 from hssl.layers import BasisKind, LiftingConv2d
+from laws import (
+    BOUNDS,
+    PAPER_SCALES,
+    TURNING,
+    error,
+    moved,
+    moved_features,
+    noise,
+    randomize,
+    shift_error,
+    turning_errors,
+)
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from laws import BOUNDS, TURNING, error, moved_features, noise, turning_errors
 from torch import Tensor, nn
 
 from hssl.backbones import randomize_statistics
 from hssl.errors import ConfigurationError, SizeError
 from hssl.layers import GroupBatchNorm, GroupPool, SpacePool
+from laws import BOUNDS, TURNING, error, moved_features, noise, turning_errors
 
 
 class NormByStream(nn.Module):

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from laws import PAPER_SCALES, error, noise, randomize
 from torch import nn
 
 from hssl.groups import Dihedral, Group, Product, Rotations, Scales, Translations
 from hssl.layers import BasisKind, GroupConv2d, LiftingConv2d, PlainConv2d, PointwiseConv2d
 from hssl.layers.plain import pad_circular
+from laws import PAPER_SCALES, error, noise, randomize
 
 GROUPS: dict[str, Callable[[], Group]] = {
     "C4": Rotations,

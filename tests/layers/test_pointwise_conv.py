@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from laws import BOUNDS, TURNING, error, noise, randomize, turning_errors
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Rotations, Scales
 from hssl.layers import PointwiseConv2d
+from laws import BOUNDS, TURNING, error, noise, randomize, turning_errors
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)

@@ -1,13 +1,13 @@
 """Legal sizes, and that the rule is right: what it allows is exact, what it refuses is not."""
 
 import pytest
-from laws import moved, noise, randomize, shift_error, turning_errors
 from torch.nn import functional as F
 
 from hssl.errors import SizeError
 from hssl.groups import Group, Product, Rotations, Scales, Translations
 from hssl.layers import LiftingConv2d, SpatialStep, check_size, legal_sizes
 from hssl.layers.sizes import first_breach, output_size, total_stride
+from laws import moved, noise, randomize, shift_error, turning_errors
 
 THREE = (SpatialStep("lift", 11, 1, 5), SpatialStep("conv2", 7, 2, 3), SpatialStep("conv3", 7, 2, 3))
 
@@ -59,7 +59,11 @@ def test_a_grown_kernel_is_told_as_it_is(basis: str) -> None:
 
 
 def test_path_and_shortcut() -> None:
-    steps = [SpatialStep("conv1", 7, 2, 3), SpatialStep("shortcut", 1, 2, 0, beside=True), SpatialStep("conv2", 7, 1, 3)]
+    steps = [
+        SpatialStep("conv1", 7, 2, 3),
+        SpatialStep("shortcut", 1, 2, 0, beside=True),
+        SpatialStep("conv2", 7, 1, 3),
+    ]
     assert output_size(steps, 9) == 5
     assert total_stride(steps) == 2
     assert output_size(THREE, 29) == output_size(THREE, 32) == 8

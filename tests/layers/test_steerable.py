@@ -5,10 +5,10 @@ import math
 
 import pytest
 import torch
-from laws import PAPER_SCALES, error, noise, randomize
 
 from hssl.groups import Rotations, Scales
 from hssl.layers import GroupConv2d, LiftingConv2d, hermite_gauss_basis
+from laws import PAPER_SCALES, error, noise, randomize
 
 
 def test_trap_5_double_gives_the_basis_all_its_digits() -> None:

@@ -145,7 +145,7 @@ def test_journal_has_no_word_for_nan(folder: RunFolder) -> None:
 
 def test_other_ranks_write_nothing(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     trainer = PretendTrainer(rank=1)
-    journal, display = Journal(folder), ProgressDisplay(folder.log_file, "run")
+    journal, display = Journal(folder), ProgressDisplay(folder, "run")
     journal.on_train_epoch_start(trainer, nn.Identity())  # type: ignore[arg-type]
     display.on_train_start(trainer, nn.Identity())  # type: ignore[arg-type]
     for callback in (journal, display):
@@ -168,7 +168,7 @@ def show(display: ProgressDisplay, trainer: PretendTrainer) -> None:
 
 
 def test_off_a_terminal_about_ten_lines(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    show(ProgressDisplay(folder.log_file, "run"), PretendTrainer(epochs=57))
+    show(ProgressDisplay(folder, "run"), PretendTrainer(epochs=57))
     shown = capsys.readouterr().err.splitlines()
     assert 8 <= len(shown) <= 14
     assert shown[0] == "run: epoch 1 of 57, 24 images an epoch"
@@ -178,7 +178,7 @@ def test_off_a_terminal_about_ten_lines(folder: RunFolder, capsys: pytest.Captur
 
 
 def test_on_a_terminal_a_bar_that_is_put_away(folder: RunFolder) -> None:
-    display = ProgressDisplay(folder.log_file, "run")
+    display = ProgressDisplay(folder, "run")
     screen = io.StringIO()
     display._console = Console(file=screen, force_terminal=True, width=160)
     show(display, PretendTrainer(epochs=2))
@@ -190,7 +190,7 @@ def test_on_a_terminal_a_bar_that_is_put_away(folder: RunFolder) -> None:
 
 
 def test_an_exception_gives_the_terminal_back(folder: RunFolder) -> None:
-    display = ProgressDisplay(folder.log_file, "run")
+    display = ProgressDisplay(folder, "run")
     display._console = Console(file=io.StringIO(), force_terminal=True)
     trainer = PretendTrainer()
     display.on_train_start(trainer, nn.Identity())  # type: ignore[arg-type]

@@ -27,8 +27,8 @@ def compare(
 ) -> int:
     """Train and evaluate every stem in every mode with every seed; print the table and write `out/report.html`.
 
-    A run lies in `out/runs/NAME`, its record in `out/records/NAME.json`. A run that fails is shown with its error and leaves
-    the others alone.
+    A run lies in `out/runs/NAME`, its record in `out/records/NAME.json`. A run that fails is shown with its error and
+    leaves the others alone.
 
     Args:
         stems: recipes without their mode, e.g. `digits-translation`.
@@ -51,7 +51,9 @@ def compare(
         cell = f"{name}-{budget}-seed{seed}"
         console.print(f"[bold]run {index} of {len(cells)}:[/bold] {cell}", highlight=False)
         try:
-            records.append(_run(config, out / "runs" / cell, out / "records" / f"{cell}.json"))
+            record = _run(config, out / "runs" / cell, out / "records" / f"{cell}.json")
+            if record is not None:
+                records.append(record)
         except HsslError as error:
             failures[cell] = str(error)
             console.print(f"[red]{cell} failed[/red]: {error}", highlight=False, markup=True)
@@ -75,12 +77,15 @@ def show(records: Sequence[RunRecord]) -> None:
         console.print(statement, highlight=False)
 
 
-def _run(config: Config, folder: Path, file: Path) -> RunRecord:
+def _run(config: Config, folder: Path, file: Path) -> RunRecord | None:
     if file.exists() and (there := read(file)).identity == config.identity():
         return there
     from hssl.training.engine import evaluate_run, train
+    from hssl.training.environment import is_first_process
 
     train(config, folder)
+    if not is_first_process():
+        return None
     evaluate_run(folder)
     record = collect(folder)
     write(record, file)

@@ -135,8 +135,9 @@ def _resampling_matrix(size: int, factors: Tensor) -> Tensor:
         return (1 - (source - inputs).abs() * sharpness).clamp(min=0)
 
     # The sum runs over the whole line, not only the pixels that exist: outside are zeros, no renormalised border.
-    reach = int(size)
-    everywhere = torch.arange(-reach, 2 * reach, dtype=torch.float64, device=factors.device)
+    # The triangle of a strong downscaling is wider than a small map.
+    reach = max(int(size), 32)
+    everywhere = torch.arange(-reach, size + reach, dtype=torch.float64, device=factors.device)
     total = weights(everywhere).sum(dim=-1, keepdim=True)
     # Output pixels whose source lies outside that range see nothing at all.
     return torch.where(total > 0, weights(pixels) / total.clamp(min=1e-12), torch.zeros_like(total))

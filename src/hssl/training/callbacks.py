@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -73,16 +71,15 @@ class Journal(Callback):
         line["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         line["images_per_second"] = round(_images_per_epoch(trainer) / seconds, 1)
         line["seconds"] = round(seconds, 3)
-        with self.folder.metrics_file.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+        self.folder.append_metrics(line)
 
 
 class ProgressDisplay(Callback):
     """A live bar over the whole run with loss, accuracy, images a second and time left; plain lines off a terminal."""
 
-    def __init__(self, log_file: Path, name: str) -> None:
+    def __init__(self, folder: RunFolder, name: str) -> None:
         self._console = Console(file=sys.stderr)
-        self._log_file, self._name = log_file, name
+        self._folder, self._name = folder, name
         self._progress: Progress | None = None
         self._rate = 0.0
         self._since = 0.0
@@ -162,8 +159,7 @@ class ProgressDisplay(Callback):
         return done == total or done % max(1, total // 10) == 0
 
     def _note(self, line: str, quiet: bool = False) -> None:
-        with self._log_file.open("a") as stream:
-            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+        self._folder.append_log(line)
         if not quiet and self._progress is None:
             self._console.print(line, highlight=False, soft_wrap=True)
 

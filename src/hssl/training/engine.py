@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
@@ -28,7 +27,7 @@ from hssl.evaluation.readout import fit_readout, readout_accuracy
 from hssl.training.build import build_backbone, build_views
 from hssl.training.callbacks import METRICS, Checkpoint, Journal, ProgressDisplay
 from hssl.training.distributed import globalize_batch_norm
-from hssl.training.environment import describe_environment
+from hssl.training.environment import describe_environment, is_first_process
 from hssl.training.module import SSLModule
 from hssl.training.run_folder import RunFolder
 
@@ -53,7 +52,7 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     """
     folder = RunFolder(out)
     # Processes that a launcher starts side by side must not take each other's half-made folder for a foreign one.
-    first = getattr(rank_zero_only, "rank", 0) == 0
+    first = is_first_process()
     # The folder of another run is refused before data is decoded; it is claimed only once everything else fits.
     if first and out.exists():
         _refuse_foreign(folder, config)
@@ -81,13 +80,16 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         device = trainer.strategy.root_device
         if trainer.is_global_zero:
             folder.write_json(folder.environment_file, describe_environment(device))
+        start = time.perf_counter()
         if config.mode == "frozen" and resume is None:
             calibrate(module.backbone.to(device), data.train.to(device))
         if config.mode == "frozen" and module.reads_afterwards:
-            return _save_frozen(module, folder, data)
-        if trainer.world_size > 1:
-            globalize_batch_norm(module)
-        trainer.fit(module, ckpt_path=None if resume is None else str(resume), weights_only=False)
+            if trainer.is_global_zero:
+                _save_frozen(module, folder, time.perf_counter() - start)
+        else:
+            if trainer.world_size > 1:
+                globalize_batch_norm(module)
+            trainer.fit(module, ckpt_path=None if resume is None else str(resume), weights_only=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
     return {"epochs": config.trainer.epochs, "notes": data.notes, **_last_figures(folder)}
@@ -290,7 +292,7 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
         enable_checkpointing=False,
         logger=TensorBoardLogger(str(folder.path), name="tensorboard", version=""),
         callbacks=[
-            ProgressDisplay(folder.log_file, config.recipe),
+            ProgressDisplay(folder, config.recipe),
             Journal(folder),
             # Last, so that what it saves has been written down before.
             Checkpoint(folder, settings.checkpoint_every_epochs),
@@ -354,14 +356,14 @@ def _readout(module: SSLModule, config: Config, train_store: ImageStore, test_st
     return {"accuracy": readout_accuracy(predict, test_store, _CHUNK), "protocol": f"{how}; last epoch"}
 
 
-def _save_frozen(module: SSLModule, folder: RunFolder, data: DataSets) -> dict[str, Any]:
-    """A frozen network whose readout is fitted afterwards has nothing to train: it is calibrated and saved."""
-    epochs = module.config.trainer.epochs
+def _save_frozen(module: SSLModule, folder: RunFolder, seconds: float) -> None:
+    """A frozen network whose readout is fitted afterwards has nothing to train: calibrated, it is finished."""
+    last = module.config.trainer.epochs - 1
+    folder.append_metrics({"epoch": last, "step": 0, "seconds": round(seconds, 3)})
+    folder.append_log(f"{module.config.recipe}: random weights, BatchNorm calibrated; the readout is fitted afterwards")
     temporary = folder.checkpoints / ".last.ckpt.part"
-    if not folder.last_checkpoint.exists():
-        torch.save({"epoch": epochs - 1, "global_step": 0, "state_dict": module.state_dict()}, temporary)
-        temporary.replace(folder.last_checkpoint)
-    return {"epochs": epochs, "notes": data.notes}
+    torch.save({"epoch": last, "global_step": 0, "state_dict": module.state_dict()}, temporary)
+    temporary.replace(folder.last_checkpoint)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 
 def describe_environment(device: torch.device) -> dict[str, object]:
@@ -23,6 +24,11 @@ def describe_environment(device: torch.device) -> dict[str, object]:
         "git": _git_revision(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one of a distributed run that writes and prints; True where there is only one."""
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def _device_name(device: torch.device) -> str:

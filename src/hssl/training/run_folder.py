@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ class RunFolder:
             return
         kept = [line for line in self.metrics_file.read_text().splitlines() if _epoch(line) < epochs]
         write_text(self.metrics_file, "".join(line + "\n" for line in kept))
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add one line to `metrics.jsonl`."""
+        with self.metrics_file.open("a") as stream:
+            stream.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def append_log(self, line: str) -> None:
+        """Add one line with the time to `log.txt`."""
+        with self.log_file.open("a") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     def last_metrics(self) -> dict[str, Any]:
         """The last line of the metrics; empty where there is none."""

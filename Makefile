@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/hssl compare digits-translation --budget quick --out runs/demo
 
 test: install lint types imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff check src tests benchmarks

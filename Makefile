@@ -17,11 +17,11 @@ demo: install
 	$(BIN)/hssl compare digits-translation --budget quick --out runs/demo
 
 test: install lint types imports
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest
 
 lint: install
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
 
 types: install
 	$(BIN)/mypy
@@ -30,8 +30,8 @@ imports: install
 	$(BIN)/lint-imports
 
 format: install
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
 
 # Several minutes a run and 32 runs: an hour or so on two CPU cores. What is done is not repeated.
 DATA ?= $(or $(HSSL_DATA),../shared/data)

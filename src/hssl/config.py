@@ -41,9 +41,11 @@ class DataConfig(_Section):
         default="unit", description="unit: x/255, black stays 0; standardize: zero mean and unit variance by channel"
     )
     train_images: int | None = Field(
-        default=None, ge=2, description="use only this many training images, a seeded choice"
+        default=None, ge=2, description="use only this many training images, a fixed choice, the same for every seed"
     )
-    test_images: int | None = Field(default=None, ge=2, description="use only this many test images, a seeded choice")
+    test_images: int | None = Field(
+        default=None, ge=2, description="use only this many test images, a fixed choice, the same for every seed"
+    )
     test_fraction: float = Field(default=0.1, gt=0, lt=1, description="share held out where a source has no test split")
     strict: bool = Field(
         default=False, description="refuse a folder with an unreadable image instead of leaving the image out"

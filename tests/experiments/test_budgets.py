@@ -16,7 +16,7 @@ def test_every_budget_knows_every_workload() -> None:
 
 @pytest.mark.parametrize(
     "workload",
-    ["mnist", "mnist-mlp", "mnist-cnn", "cifar10", "cifar10-cnn", "tiny-imagenet"],
+    ["mnist", "mnist-rotation", "mnist-scale", "mnist-mlp", "mnist-cnn", "cifar10", "cifar10-cnn", "tiny-imagenet"],
 )
 def test_the_paper_budget_is_the_paper(workload: budgets.Workload) -> None:
     row = BUDGETS["paper"][workload]

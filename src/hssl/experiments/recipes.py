@@ -66,7 +66,7 @@ def mnist_rotation(budget: BudgetName) -> Config:
 
     Expected: A-SSL 68.2 ± 2.5, H-SSL 70.3 ± 5.4, frozen 87.2 ± 0.8, supervised 99.4 ± 0.1.
     """
-    return _mnist("rotation", 29, budget)
+    return _mnist("rotation", 29, budget, workload="mnist-rotation")
 
 
 def mnist_scale(budget: BudgetName) -> Config:
@@ -74,7 +74,7 @@ def mnist_scale(budget: BudgetName) -> Config:
 
     Expected: A-SSL 98.6 ± 0.1, H-SSL 98.3 ± 0.2, frozen 94.7 ± 0.6, supervised 99.3 ± 0.1.
     """
-    return _mnist("scale", 32, budget)
+    return _mnist("scale", 32, budget, workload="mnist-scale")
 
 
 def mnist_translation_mlp(budget: BudgetName) -> Config:
@@ -236,8 +236,8 @@ STEMS: Mapping[str, Stem] = MappingProxyType(
             Stem("digits-rotation", digits_rotation, "digits", None),
             Stem("digits-scale", digits_scale, "digits", None),
             Stem("mnist-translation", mnist_translation, "mnist", ("mnist", "translation", "CNN")),
-            Stem("mnist-rotation", mnist_rotation, "mnist", ("mnist", "rotation", "Rot-Eq.")),
-            Stem("mnist-scale", mnist_scale, "mnist", ("mnist", "scale", "SESN")),
+            Stem("mnist-rotation", mnist_rotation, "mnist-rotation", ("mnist", "rotation", "Rot-Eq.")),
+            Stem("mnist-scale", mnist_scale, "mnist-scale", ("mnist", "scale", "SESN")),
             Stem("mnist-translation-mlp", mnist_translation_mlp, "mnist-mlp", ("mnist", "translation", "MLP")),
             Stem("mnist-scale-cnn", mnist_scale_cnn, "mnist-cnn", ("mnist", "scale", "CNN (6 x CHW)")),
             Stem("cifar10-translation", cifar10_translation, "cifar10", ("cifar10", "translation", "CNN")),

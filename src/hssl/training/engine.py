@@ -63,7 +63,7 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         return {"epochs": config.trainer.epochs, "notes": (), **_last_figures(folder)}
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
-    data = load_data(config.data, config.seed)
+    data = load_data(config.data)
     if data.num_classes is None and config.mode in ("frozen", "supervised"):
         raise DataError(
             f"the mode '{config.mode}' trains on labels and these images have none",
@@ -320,7 +320,7 @@ def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
             remedy=f"train it: hssl train {folder.config_file} --out {folder.path}",
         )
     checkpoint = _load(folder.last_checkpoint)
-    data = load_data(config.data, config.seed)
+    data = load_data(config.data)
     module = SSLModule(config, data.channels, data.num_classes)
     try:
         module.load_state_dict(checkpoint["state_dict"])

@@ -83,7 +83,7 @@ class PlainConvReadout(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """[B, C, S, H, W] -> [B, classes]."""
         out = self.conv(values.transpose(1, 2).flatten(1, 2)).mean(dim=(-2, -1))
-        return self.linear(out.reshape(len(out), self.streams, -1).amax(dim=1))  # type: ignore[no-any-return]
+        return self.linear(out.reshape(len(out), self.streams, out.shape[1] // self.streams).amax(dim=1))  # type: ignore[no-any-return]
 
 
 class RowReadout(nn.Module):

@@ -327,3 +327,13 @@ def test_random_statistics_reach_every_norm() -> None:
     assert isinstance(first.weight, torch.Tensor)
     assert first.weight.std() > 0.01
     assert third.running_mean is None
+
+
+@pytest.mark.parametrize("materialized", [False, True])
+@pytest.mark.parametrize("network", [ThreeLayer, CIFAR10ResNet20])
+def test_an_empty_batch_passes(network: type[ThreeLayer] | type[CIFAR10ResNet20], materialized: bool) -> None:
+    """A rank may get no part of the last test batch."""
+    backbone = network(Rotations(), in_channels=1, resolution=29, width=1 / 16).eval()
+    if materialized:
+        backbone.materialize()
+    assert backbone(torch.zeros(0, 1, 29, 29)).values.shape == (0, backbone.channels, 4, 8, 8)

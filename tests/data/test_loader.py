@@ -224,3 +224,18 @@ def test_lightning_trains_on_it_and_resumes_within_an_epoch(tmp_path: Path, step
     begun = _fit(tmp_path, _SaveAndDie(step, tmp_path / "x.ckpt"))
     assert len(begun) == step
     assert begun + _fit(tmp_path, checkpoint=tmp_path / "x.ckpt") == whole
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_accumulated_parts_make_whole_batches_only(parts: int) -> None:
+    """320 images in batches of 128 are two steps, however many parts a step is computed in."""
+    loader = BatchLoader(_store(320), 128 // parts, seed=0, parts=parts)
+    assert len(loader) == 2 * parts
+    whole = BatchLoader(_store(320), 128, seed=0)
+    seen = torch.cat([batch.indices for batch in loader])
+    assert torch.equal(seen, torch.cat([batch.indices for batch in whole]))
+
+
+def test_parts_of_a_batch_larger_than_the_store() -> None:
+    loader = BatchLoader(_store(50), 64, seed=0, parts=4)
+    assert (loader.batch_size, len(loader)) == (12, 4)

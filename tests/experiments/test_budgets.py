@@ -21,7 +21,6 @@ def test_every_budget_knows_every_workload() -> None:
 def test_the_paper_budget_is_the_paper(workload: budgets.Workload) -> None:
     row = BUDGETS["paper"][workload]
     assert row == budgets.Budget(paper.EPOCHS[budgets.REFERENCE[workload]], 4096)
-    assert budgets.LEARNING_RATE["paper"] == 0.1
     assert warmup_epochs(workload, "paper") == 10
     assert steps(workload, "paper") == paper.steps(budgets.REFERENCE[workload])
 

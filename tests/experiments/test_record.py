@@ -9,7 +9,7 @@ import pytest
 
 from experiments.fake_records import configuration, record, write_run
 from hssl.errors import DataError, RunFolderError
-from hssl.experiments.record import collect, read, read_all, write, write_atomically
+from hssl.experiments.record import collect, read, read_all, write
 
 
 def test_collects_what_the_folder_holds(tmp_path: Path) -> None:
@@ -108,15 +108,6 @@ def test_another_run_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="record of another run"):
         write(record(tmp_path, configuration(seed=1)), path)
     assert read(path) == first
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "file.txt"
-    write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "new \ud800")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_resumed_run_counts_the_later_line_and_a_broken_last_line_is_passed_over(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ class BatchLoader:
         seed: of the order.
         rank, world_size: which part of each global batch to yield, of how many.
         shuffle: False keeps the order of the store.
+        parts: batches come in groups of this many, the parts of one accumulated step; with `drop_last` an incomplete
+            group is left out.
         drop_last: leave the incomplete batch at the end out; else its parts differ by at most one image between
             ranks, and may be empty.
         dtype: of the images.
@@ -58,6 +60,7 @@ class BatchLoader:
         world_size: int = 1,
         shuffle: bool = True,
         drop_last: bool = True,
+        parts: int = 1,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         if not 0 <= rank < world_size:
@@ -69,8 +72,8 @@ class BatchLoader:
                 accepted=f"a positive multiple of {world_size}",
                 remedy=f"--trainer.batch_size {max(1, round(batch_size / world_size)) * world_size}",
             )
-        if drop_last and len(store) < batch_size:
-            batch_size = len(store) // world_size * world_size
+        if drop_last and len(store) < batch_size * parts:
+            batch_size = len(store) // (world_size * parts) * world_size
             if batch_size == 0:
                 raise DataError(
                     "there are fewer images than devices", arrived=f"{len(store)} images, {world_size} devices"
@@ -82,6 +85,7 @@ class BatchLoader:
         self.world_size = world_size
         self.shuffle = shuffle
         self.drop_last = drop_last
+        self.parts = parts
         self.dtype = dtype
         self._epoch = 0
         self._next_batch = 0
@@ -96,7 +100,7 @@ class BatchLoader:
     def __len__(self) -> int:
         """Steps in an epoch."""
         complete, rest = divmod(len(self.store), self.batch_size)
-        return complete + (rest > 0 and not self.drop_last)
+        return complete // self.parts * self.parts if self.drop_last else complete + (rest > 0)
 
     @property
     def epoch(self) -> int:

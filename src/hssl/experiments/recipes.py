@@ -203,7 +203,7 @@ def _config(
         views=ViewsConfig(base_size=(1, 1) if spatial else 1),
         objective=ObjectiveConfig(temperature=paper.TEMPERATURE),
         optimizer=OptimizerConfig(
-            learning_rate=budgets.LEARNING_RATE[budget],
+            learning_rate=paper.LEARNING_RATE,
             weight_decay=paper.WEIGHT_DECAY,
             warmup_epochs=budgets.warmup_epochs(workload, budget),
         ),

@@ -24,7 +24,7 @@ class GroupBatchNorm(nn.BatchNorm3d):
             )
         streams = input.shape[2]
         out: Tensor = super().forward(input.transpose(1, 2).flatten(0, 1).unsqueeze(2))
-        return out.reshape(-1, streams, *out.shape[1:2], *out.shape[3:]).transpose(1, 2)
+        return out.reshape(len(input), streams, *out.shape[1:2], *out.shape[3:]).transpose(1, 2)
 
 
 class GroupPool(nn.Module):

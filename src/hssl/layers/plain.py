@@ -32,7 +32,7 @@ class PlainConv2d(nn.Module):
         if self.circular_padding:
             values = pad_circular(values, self.circular_padding)
         out: Tensor = self.conv(values)
-        return out.reshape(len(out), self.streams, -1, *out.shape[2:]).transpose(1, 2)
+        return out.reshape(len(out), self.streams, out.shape[1] // self.streams, *out.shape[2:]).transpose(1, 2)
 
 
 def pad_circular(values: Tensor, padding: int) -> Tensor:

@@ -49,7 +49,7 @@ class PointwiseConv2d(nn.Module):
             )
         streams = values.shape[2]
         out = F.conv2d(values.transpose(1, 2).flatten(0, 1), self.weight, self.bias, stride=self.stride)
-        return out.reshape(-1, streams, *out.shape[1:]).transpose(1, 2)
+        return out.reshape(len(values), streams, *out.shape[1:]).transpose(1, 2)
 
     def materialize(self) -> PlainConv2d:
         """A plain convolution with the same output."""

@@ -182,6 +182,7 @@ class SSLModule(L.LightningModule):
             world_size=trainer.world_size,
             shuffle=train,
             drop_last=train,
+            parts=settings.accumulate if train else 1,
             dtype=dtype,
         )
 

@@ -56,11 +56,11 @@ class Engine:
     def train(self, config: Config, out: Path) -> Mapping[str, Any]:
         return self._answer(config, out)
 
-    def evaluate_run(self, run: Path) -> Mapping[str, Any]:
-        return self._answer(run)
+    def evaluate_run(self, run: Path, data_root: str | None) -> Mapping[str, Any]:
+        return self._answer(run, data_root)
 
-    def measure_equivariance(self, config: Config | None, run: Path | None) -> Mapping[str, Any]:
-        return self._answer(config, run)["equivariance"]  # type: ignore[no-any-return]
+    def measure_equivariance(self, config: Config | None, run: Path | None, root: str | None) -> Mapping[str, Any]:
+        return self._answer(config, run, root)["equivariance"]  # type: ignore[no-any-return]
 
     def compare(self, *asked: Any) -> int:
         self._answer(*asked)
@@ -344,7 +344,7 @@ def test_evaluate_prints_each_measure_under_its_own_name(
     engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
 ) -> None:
     assert main(["evaluate", str(run_folder)]) == 0
-    assert engine.asked == [(run_folder,)]
+    assert engine.asked == [(run_folder, None)]
     lines = capsys.readouterr().out.splitlines()
     for name, accuracy, protocol in (
         ("readout", "91.25 %", "trained alongside"),
@@ -384,7 +384,7 @@ def test_equivariance_of_a_recipe(engine: Engine, capsys: pytest.CaptureFixture[
     }
     engine.answer = {"equivariance": entry}
     assert main(["equivariance", "mnist-rotation-hssl", "--seed", "2"]) == 0
-    ((config, run),) = engine.asked
+    ((config, run, _),) = engine.asked
     assert run is None
     assert config == recipe("mnist-rotation-hssl", "quick").model_copy(update={"seed": 2})
     shown = capsys.readouterr().out
@@ -397,10 +397,21 @@ def test_equivariance_of_a_run_takes_the_run_as_it_is(
     engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
 ) -> None:
     assert main(["equivariance", str(run_folder)]) == 0
-    assert engine.asked == [(None, run_folder)]
+    assert engine.asked == [(None, run_folder, None)]
     assert "trained weights" in capsys.readouterr().out
     assert "measured as it is" in refused(capsys, "equivariance", str(run_folder), "--seed", "1")
     assert "measured as it is" in refused(capsys, "equivariance", str(run_folder), "--budget", "smoke")
+
+
+def test_the_data_of_a_run_may_lie_elsewhere_now(
+    engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    assert main(["evaluate", str(run_folder), "--data.root", "/moved"]) == 0
+    assert main(["equivariance", str(run_folder), "--data.root=/moved"]) == 0
+    assert engine.asked == [(run_folder, "/moved"), (None, run_folder, "/moved")]
+    capsys.readouterr()
+    words = ("equivariance", str(run_folder), "--data.root=/moved", "--data.name", "mnist")
+    assert "--data.name" in refused(capsys, *words)
 
 
 def test_compare_hands_over_rows_modes_and_seeds(engine: Engine, tmp_path: Path) -> None:

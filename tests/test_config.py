@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from hssl.config import Config, accepted_of, differences, fields_of, load, override, parse
+from hssl.config import Config, ViewsConfig, accepted_of, differences, fields_of, load, override, parse
 from hssl.errors import ConfigurationError
 
 
@@ -164,3 +164,47 @@ def test_every_field_is_described_and_says_what_it_accepts() -> None:
     assert accepted_of("data.test_fraction") == ("number > 0 and < 1", "0.1")
     assert accepted_of("data.strict") == ("true | false", "false")
     assert accepted_of("backbone.scales")[1] == "1.0,1.25,1.33,1.5,1.66,1.75"
+
+
+def test_the_place_of_the_data_is_spelled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for typed, meant in (("images", tmp_path / "images"), ("~/images", tmp_path / "home" / "images")):
+        config = override(Config(), {"data.root": typed})
+        assert config.with_absolute_root().data.root == str(meant.resolve())
+        assert config.with_absolute_root().identity() == config.identity()
+    assert Config().with_absolute_root() == Config()
+    with pytest.raises(ConfigurationError, match="no such home folder"):
+        override(Config(), {"data.root": "~nobody-of-that-name/x"}).with_absolute_root()
+
+
+@pytest.mark.parametrize(
+    ("mode", "transformation", "silent"),
+    [
+        ("a-ssl", "translation", {"max_distance", "distance", "smallest_scale", "scale_draw"}),
+        ("a-ssl", "scale", {"max_distance", "distance", "translation_strength"}),
+        ("a-ssl", "rotation", {"max_distance", "distance", "translation_strength", "smallest_scale", "scale_draw"}),
+        ("h-ssl", "scale", {"translation_strength", "smallest_scale", "scale_draw"}),
+        ("hybrid", "scale", {"translation_strength"}),
+        ("frozen", "scale", set(ViewsConfig.model_fields)),
+        ("supervised", "translation", set(ViewsConfig.model_fields)),
+    ],
+)
+def test_settings_without_effect_are_named(mode: str, transformation: str, silent: set[str]) -> None:
+    changed = {
+        "base_size": 2,
+        "joint": True,
+        "max_distance": 1.0,
+        "distance": "topological",
+        "translation_strength": 0.3,
+        "smallest_scale": 0.7,
+        "scale_draw": "discrete",
+    }
+    assert changed.keys() == ViewsConfig.model_fields.keys()
+    place = {"mode": mode, "transformation": transformation}
+    config = override(Config(), place | {f"views.{name}": value for name, value in changed.items()})
+    lines = config.without_effect()
+    assert {line.split()[0] for line in lines} == {f"views.{name}" for name in silent}
+    assert override(Config(), place | {"views.base_size": (1, 1)}).without_effect() == ()
+    alone = override(Config(), place | {"views.distance": "topological"}).without_effect()
+    assert len(alone) == 1, "without a largest distance there is nothing to measure"

@@ -1,25 +1,24 @@
 """The command line `hssl`. Reads words, calls one function of the package for each command, and speaks for people.
 
 Nothing here imports torch before a command needs it: `hssl --help` and `hssl recipes` answer at once.
-Exit codes: 0 done, 2 something the user can mend (one message, no traceback), 130 interrupted, 141 the reader of a
-pipe went away.
+Exit codes: 0 done, 1 a run of a comparison broke, 2 something the user can mend (one message, no traceback), 130
+interrupted, 141 the reader of a pipe went away.
 """
 
 import argparse
 import errno
 import fnmatch
-import logging
 import os
 import shlex
 import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hssl import __version__
 from hssl.errors import ConfigurationError, HsslError, RunFolderError, nearest
+from hssl.experiments.budgets import BUDGET_NAMES
+from hssl.training.notices import without_notices
 
 if TYPE_CHECKING:
     from hssl.config import Config
@@ -31,7 +30,6 @@ COMMANDS = {
     "equivariance": "equivariance error by group element, of a run or of a recipe before training",
     "compare": "train a row of the paper's tables in every mode and print it beside the paper's numbers",
 }
-BUDGETS = ("smoke", "quick", "paper")
 _OVERRIDES = """\
 Any field of the configuration is an option by its dotted name:
     --optimizer.learning_rate 0.3   --trainer.epochs=20   --seed 1   --backbone.scales 1,1.5,2
@@ -98,7 +96,7 @@ def _run(words: list[str]) -> int:
         case "train":
             return _train(arguments.recipe, arguments.budget, overrides, arguments.out)
         case "evaluate":
-            return _evaluate(arguments.run)
+            return _evaluate(arguments.run, arguments.data_root)
         case "equivariance":
             return _equivariance(arguments.subject, arguments.budget, overrides)
         case _:
@@ -144,25 +142,26 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
 
     train = commands["train"]
     train.option("recipe", metavar="RECIPE", help="a name that 'hssl recipes' lists, or a config.yaml")
-    train.option("--budget", choices=BUDGETS, help=f"{_BUDGET} (default: paper)")
+    train.option("--budget", choices=BUDGET_NAMES, help=f"{_BUDGET} (default: paper)")
     train.option(
         "--out", type=Path, required=True, metavar="DIR", help="the run's folder; an interrupted run continues"
     )
 
     evaluate = commands["evaluate"]
     evaluate.option("run", type=Path, metavar="RUN", help="the folder of a finished or interrupted run")
+    evaluate.option("--data.root", dest="data_root", metavar="PATH", help="where the run's data lies now")
 
     equivariance = commands["equivariance"]
     equivariance.option(
         "subject", metavar="RUN|RECIPE", help="a run's folder, a recipe (random weights) or a config.yaml"
     )
-    equivariance.option("--budget", choices=BUDGETS, help=f"{_BUDGET}; of a recipe (default: quick)")
+    equivariance.option("--budget", choices=BUDGET_NAMES, help=f"{_BUDGET}; of a recipe (default: quick)")
 
     compare = commands["compare"]
     compare.option("stems", nargs="+", metavar="STEM", help="recipes without their mode, such as mnist-translation-mlp")
     compare.option("--modes", nargs="+", metavar="MODE", help="of assl, hssl, frozen, supervised (default: all)")
     compare.option("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="one run for each (default: 0)")
-    compare.option("--budget", choices=BUDGETS, default="quick", help=f"{_BUDGET} (default: quick)")
+    compare.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
     compare.option("--out", type=Path, metavar="DIR", help="runs and report (default: runs/STEM-BUDGET)")
     return parser, commands
 
@@ -246,7 +245,7 @@ def _train(name: str, budget: str | None, overrides: Mapping[str, str], out: Pat
     config = _configuration(name, budget, overrides, "paper")
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
-    with _quiet():
+    with without_notices():
         from hssl.training.engine import train
         from hssl.training.environment import is_first_process
 
@@ -259,12 +258,12 @@ def _train(name: str, budget: str | None, overrides: Mapping[str, str], out: Pat
     return 0
 
 
-def _evaluate(run: Path) -> int:
+def _evaluate(run: Path, data_root: str | None) -> int:
     _check_run(run)
-    with _quiet():
+    with without_notices():
         from hssl.training.engine import evaluate_run
 
-        result = evaluate_run(run)
+        result = evaluate_run(run, data_root)
     _print_evaluation(result)
     return 0
 
@@ -275,19 +274,20 @@ def _equivariance(subject: str, budget: str | None, overrides: Mapping[str, str]
     if Path(subject).is_dir():
         run = Path(subject)
         _check_run(run)
-        given = [*overrides, *(["budget"] if budget else [])]
+        given = [*(name for name in overrides if name != "data.root"), *(["budget"] if budget else [])]
         if given:
             raise ConfigurationError(
                 "a trained run is measured as it is",
                 arrived=f"--{given[0]}",
+                accepted="--data.root PATH, where the run's data lies now",
                 remedy="leave it out, or name a recipe instead",
             )
     else:
         config = _configuration(subject, budget, overrides, "quick", runs_too=True)
-    with _quiet():
+    with without_notices():
         from hssl.training.engine import measure_equivariance
 
-        entry = measure_equivariance(config, run)
+        entry = measure_equivariance(config, run, overrides.get("data.root") if run else None)
     weights = "trained weights" if run else f"random weights, width {config.backbone.width:g}" if config else ""
     print(f"{subject} ({weights})")
     _print_equivariance(entry)
@@ -316,7 +316,7 @@ def _compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int
     out = arguments.out or Path("runs") / f"{'+'.join(stems)}-{arguments.budget}"
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
-    with _quiet():
+    with without_notices():
         from hssl.experiments.compare import compare
 
         return compare(stems, modes, seeds, arguments.budget, overrides, out)
@@ -392,9 +392,14 @@ def _print_equivariance(entry: Mapping[str, Any]) -> None:
     rows = [(element, _shown(error)) for element, error in errors.items()]
     if rows:
         _table(("element", "relative error"), rows)
-    context = [(what, _shown(error)) for what, error in entry.get("context", {}).items()]
-    if context:
-        _table(("beside it", "relative error"), context)
+    context: Mapping[str, float | None] = entry.get("context", {})
+    # 'element: figure' belongs to an element: a row a figure, a column an element.
+    figures = tuple(dict.fromkeys(name.split(": ", 1)[1] for name in context if name.split(": ", 1)[0] in errors))
+    if figures:
+        beside = [(figure, *(_shown(context.get(f"{element}: {figure}")) for element in errors)) for figure in figures]
+        _table(("beside it", *errors), beside)
+    elif context:
+        _table(("beside it", "relative error"), [(what, _shown(error)) for what, error in context.items()])
 
 
 def _shown(error: float | None) -> str:
@@ -427,23 +432,6 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], droppable: Seq
     for row in rows:
         table.add_row(*(Text(row[index]) for index in shown))
     console.print(table)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the notices of Lightning and torch that a user of the command line cannot act on; errors still show."""
-    names = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    loggers = [logging.getLogger(name) for name in (*names, "lightning.fabric.utilities.rank_zero")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(lightning|torch|torchmetrics|tensorboard)(\.|$)")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 if __name__ == "__main__":

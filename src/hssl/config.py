@@ -198,6 +198,44 @@ class Config(_Section):
         tree["data"].pop("root")
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
+    def with_absolute_root(self) -> "Config":
+        """The same run with the place of its data spelled out, so that it can be found from any working folder.
+
+        Raises:
+            ConfigurationError: '~' of a user that there is not.
+        """
+        if self.data.root is None:
+            return self
+        try:
+            root = str(Path(self.data.root).expanduser().resolve())
+        except RuntimeError:
+            raise ConfigurationError("there is no such home folder", arrived=f"data.root {self.data.root}") from None
+        return self.model_copy(update={"data": self.data.model_copy(update={"root": root})})
+
+    def without_effect(self) -> tuple[str, ...]:
+        """One line for every setting of the views that was changed and that this mode or transformation never reads."""
+        moves = self.mode in ("h-ssl", "hybrid")
+        transforms = self.mode in ("a-ssl", "hybrid")
+        reads = {
+            "base_size": self.mode in SELF_SUPERVISED,
+            "joint": self.mode in SELF_SUPERVISED,
+            "max_distance": moves,
+            "distance": moves and self.views.max_distance is not None,
+            "translation_strength": transforms and self.transformation == "translation",
+            "smallest_scale": transforms and self.transformation == "scale",
+            "scale_draw": transforms and self.transformation == "scale",
+        }
+        asked = self.views.model_dump()
+        if asked["base_size"] == (1, 1):  # as recipes spell a single element where features lie on a grid
+            asked["base_size"] = 1
+        usual = ViewsConfig().model_dump()
+        where = f"mode {self.mode}, transformation {self.transformation}"
+        return tuple(
+            f"views.{name} {asked[name]} has no effect here: {where}"
+            for name, read in reads.items()
+            if not read and asked[name] != usual[name]
+        )
+
 
 def fields_of(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Every dotted field name with its description."""

@@ -6,16 +6,11 @@ image transformation, K size of the base space |g0|, V views, D dimension of a p
 
 from typing import TypeAlias
 
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 Images: TypeAlias = Float[Tensor, "B C H W"]
-FeatureMap: TypeAlias = Float[Tensor, "B C G H W"]
-Bundle: TypeAlias = Float[Tensor, "B K*C"]
-Parameters: TypeAlias = Float[Tensor, "B P"]
-Positions: TypeAlias = Int[Tensor, "B K"]
 Projections: TypeAlias = Float[Tensor, "N D"]
 Labels: TypeAlias = Int[Tensor, " N"]
 StoredImages: TypeAlias = UInt8[Tensor, "N C H W"]
-Mask: TypeAlias = Bool[Tensor, "..."]
 Scalar: TypeAlias = Float[Tensor, ""]

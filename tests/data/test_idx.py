@@ -28,7 +28,7 @@ def write_idx(folder: Path, train: int = 12, test: int = 6, side: int = 6) -> Pa
 
 
 def _load(root: Path, **fields: object) -> object:
-    return load_data(DataConfig(name="mnist", root=str(root), resolution=8, **fields))
+    return load_data(DataConfig(name="folder", root=str(root), resolution=8, **fields))
 
 
 def test_mnist(data_root: Path) -> None:

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from hssl.config import DataConfig
-from hssl.data import load_data
+from hssl.data import ImageStore, load_data
 from hssl.errors import ConfigurationError, DataError
 
 
@@ -32,7 +33,7 @@ def _file(root: Path) -> Path:
     return root / "x.parquet"
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist", "cifar10", "folder", "hub:a/b"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "folder", "hub:a/b"])
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -59,7 +60,7 @@ def test_a_folder_below_which_it_is_not_allowed_to_look_is_told(
 
     monkeypatch.setattr("hssl.data.folder.has_images", refuse)
     with pytest.raises(DataError, match="Permission denied"):
-        _load(tmp_path)
+        _load(tmp_path, name="folder")
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
@@ -69,15 +70,46 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
         load_data(DataConfig(name="folder"))
 
 
-def test_contents_decide_and_a_different_name_is_noted(data_root: Path) -> None:
+def test_a_known_name_for_other_images_is_refused(data_root: Path) -> None:
     root = data_root / "cifar10"
     fields = {"resolution": 32, "train_images": 20, "test_images": 10}
-    data = _load(root, name="mnist", **fields)
-    assert data.channels == 3
-    assert "'mnist'" in data.notes[0]
-    assert "colour" in data.notes[0]
+    with pytest.raises(DataError, match=r"does not hold mnist[\s\S]*colour images of 10[\s\S]*folder-\* recipe"):
+        _load(root, name="mnist", **fields)
+    with pytest.raises(DataError, match=r"of 10 classes\n[\s\S]*of 200 classes"):
+        _load(root, name="tiny-imagenet", **fields)
     assert _load(root, name="cifar10", **fields).notes == ()
     assert _load(root, name="folder", **fields).notes == ()
+    # Made grey on purpose, colour is no contradiction.
+    assert _load(root, name="mnist", grey=True, **fields).channels == 1
+
+
+def test_the_embedded_digits_lie_in_no_folder(data_root: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"embedded[\s\S]*folder-\*"):
+        _load(data_root / "mnist", name="digits")
+
+
+def _flipped(store: ImageStore) -> ImageStore:
+    images = store.images.clone()
+    images[-1, 0, 3, 3] ^= 1
+    return replace(store, images=images)
+
+
+def test_a_fingerprint_tells_images_labels_and_classes_apart() -> None:
+    data = load_data(DataConfig(train_images=20, test_images=10, resolution=8))
+    again = load_data(DataConfig(train_images=20, test_images=10, resolution=8))
+    assert data.fingerprint() == again.fingerprint() == data.summary()["fingerprint"]
+    assert data.summary()["classes"] == [str(digit) for digit in range(10)]
+    train, test = data.train, data.test
+    assert train.labels is not None
+    others = [
+        replace(data, train=_flipped(train)),
+        replace(data, test=_flipped(test)),
+        replace(data, train=replace(train, labels=train.labels.flip(0))),
+        replace(data, train=replace(train, labels=None)),
+        replace(data, train=replace(train, class_names=tuple("abcdefghij"))),
+        replace(data, train=test, test=train),
+    ]
+    assert len({data.fingerprint(), *(other.fingerprint() for other in others)}) == len(others) + 1
 
 
 def test_the_home_folder_may_be_abbreviated(data_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -171,3 +171,10 @@ def test_a_readme_without_markers_is_left_as_it_is(tmp_path: Path) -> None:
         assert readme.read_text() == content
     with pytest.raises(DataError, match="cannot be read"):
         update_readme(tmp_path / "nothing.md", records)
+
+
+def test_later_sessions_of_a_run_are_no_line_of_the_report(tmp_path: Path) -> None:
+    made = record(tmp_path, configuration())
+    resumed = made.model_copy(update={"environment": {**made.environment, "sessions": [{"device": "a later machine"}]}})
+    assert "a later machine" not in report_page([resumed])
+    assert made.device in report_page([resumed])

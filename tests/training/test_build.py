@@ -87,6 +87,7 @@ def test_controls_transform_images_as_the_experiment_does(name: str) -> None:
         {"backbone__name": "mlp", "backbone__circular": True, "transformation": "translation"},
         {"backbone__circular": True},
         {"backbone__full_extent": True, "transformation": "scale"},
+        {"backbone__full_extent": True, "transformation": "translation"},
     ],
     ids=str,
 )
@@ -137,8 +138,32 @@ def test_view_settings_arrive() -> None:
     assert views.image_size == 13
     assert (views.augmentation.translation_strength, views.augmentation.smallest_scale) == (0.3, 0.7)
     assert views.augmentation.scale_draw == "discrete"
-    near = views_of(tiny(views__max_distance=0.0)).draw(64, torch.Generator())
-    assert near.positions_1.tolist() == near.positions_2.tolist()
+    near = views_of(tiny(views__max_distance=1.0)).draw(64, torch.Generator())
+    assert (near.positions_1 - near.positions_2).abs().max() == 1
+
+
+@pytest.mark.parametrize("mode", ["h-ssl", "hybrid"])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"transformation": "scale", "backbone__scales": (0.5,)}, "more --backbone.scales"),
+        ({"transformation": "scale", "backbone__scales": (1.0, 1.5), "views__base_size": 2}, "lower --views.base_size"),
+        ({"views__max_distance": 0.0}, "raise --views.max_distance"),
+        ({"views__max_distance": 0.9}, "raise --views.max_distance"),
+    ],
+    ids=str,
+)
+def test_views_that_cannot_differ_are_refused(mode: str, changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        views_of(tiny(mode, **changes))
+    # One place is all that A-SSL needs, and it never reads the distance.
+    assert type(views_of(tiny("a-ssl", **changes))) is InputViews
+
+
+def test_the_whole_cyclic_group_still_moves() -> None:
+    assert views_of(tiny(views__base_size=4)).base.count == 4
+    pairs = views_of(tiny(views__base_size=4)).draw(64, torch.Generator().manual_seed(0))
+    assert not torch.equal(pairs.positions_1, pairs.positions_2)
 
 
 def test_pooling() -> None:

@@ -14,11 +14,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import load_data
 from hssl.errors import ConfigurationError, DataError, GroupError, HsslError, RunFolderError, SizeError
+from hssl.experiments.record import collect
 from hssl.training import engine
 from hssl.training.callbacks import DivergenceError
 from hssl.training.engine import calibrate, evaluate_run, measure_equivariance, train
@@ -267,14 +269,151 @@ def test_a_broken_checkpoint_is_named(finished: dict[str, Path], tmp_path: Path)
     folder = tmp_path / "run"
     shutil.copytree(finished["h-ssl"], folder)
     last = folder / "checkpoints" / "last.ckpt"
-    for content in (last.read_bytes()[:1000], b"", b"not a checkpoint"):
+    for content in (last.read_bytes()[:1000], b"", b"not a checkpoint", b"not"):
         last.write_bytes(content)
         for ask in (lambda: train(tiny(), folder), lambda: evaluate_run(folder)):
-            with pytest.raises(RunFolderError, match=r"last\.ckpt cannot be read"):
+            with pytest.raises(RunFolderError) as refusal:
                 ask()
+            assert str(refusal.value).splitlines() == [
+                f"{last} is damaged or not a checkpoint",
+                "  to do:    delete the file to train that run from its beginning",
+            ]
     torch.save({"weights": 1}, last)
-    with pytest.raises(RunFolderError, match="is not a checkpoint"):
+    with pytest.raises(RunFolderError, match="not a checkpoint of a run"):
         train(tiny(), folder)
+
+
+class Payload:
+    """Code that unpickling would run."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.trace,))
+
+
+def test_no_code_of_a_strangers_checkpoint_runs(finished: dict[str, Path], tmp_path: Path) -> None:
+    folder, trace = tmp_path / "run", tmp_path / "trace"
+    shutil.copytree(finished["h-ssl"], folder)
+    torch.save(checkpoint(folder) | {"more": Payload(trace)}, folder / "checkpoints" / "last.ckpt")
+    for ask in (lambda: train(tiny(), folder), lambda: evaluate_run(folder)):
+        with pytest.raises(RunFolderError, match="damaged"):
+            ask()
+    assert not trace.exists()
+    checkpoint(folder)  # the control: loaded without care, it does run
+    assert trace.exists()
+
+
+def test_each_session_keeps_its_environment(tmp_path: Path, stop_after: Callable[[int], None]) -> None:
+    file = tmp_path / "environment.json"
+    stop_after(6)
+    with pytest.raises(Interrupted):
+        train(tiny(), tmp_path)
+    first = json.loads(file.read_text())
+    file.write_text(json.dumps(first | {"device": "another machine"}))
+    train(tiny(), tmp_path)
+    kept = json.loads(file.read_text())
+    (second,) = kept.pop("sessions")
+    assert kept == first | {"device": "another machine"}
+    assert second.keys() == first.keys()
+    assert second["device"] == first["device"]
+
+
+def test_settings_without_effect_are_noted_and_change_nothing(tmp_path: Path) -> None:
+    asked, usual = tiny("a-ssl", views__max_distance=1.0), tiny("a-ssl")
+    notes = train(asked, tmp_path / "asked")["notes"]
+    assert notes == ("views.max_distance 1.0 has no effect here: mode a-ssl, transformation rotation",)
+    assert train(asked, tmp_path / "asked")["notes"] == notes
+    assert train(usual, tmp_path / "usual")["notes"] == ()
+    assert same(checkpoint(tmp_path / "asked")["state_dict"], checkpoint(tmp_path / "usual")["state_dict"])
+
+
+# -- the data of a run ------------------------------------------------------------------------------------------------
+
+
+def on_images(root: Path | str, **changes: Any) -> Config:
+    return tiny(data__name="folder", data__root=str(root), data__test_images=8, **changes)
+
+
+def spoil(root: Path) -> None:
+    """Another picture in place of one: the same number, the same classes."""
+    place = next((root / "class0").iterdir())
+    Image.new("L", (13, 13), 200).save(place)
+
+
+@pytest.fixture
+def on_folder(tmp_path: Path) -> Path:
+    """A finished run on two classes, in tmp_path / 'run', with its data in tmp_path / 'images'."""
+    root = write_images(tmp_path / "images", 40, classes=2)
+    train(on_images(root, trainer__epochs=2), tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_run_keeps_what_its_data_was(on_folder: Path, tmp_path: Path) -> None:
+    kept = json.loads((on_folder / "data.json").read_text())
+    assert kept == load_data(on_images(tmp_path / "images").data).summary()
+    assert kept["classes"] == ["class0", "class1"]
+
+
+def test_a_finished_run_takes_no_other_data(on_folder: Path, tmp_path: Path) -> None:
+    before = snapshot(on_folder)
+    shutil.copytree(tmp_path / "images", tmp_path / "moved")
+    moved = on_images(tmp_path / "moved", trainer__epochs=2)
+    assert train(moved, on_folder)["epochs"] == 2
+    spoil(tmp_path / "moved")
+    with pytest.raises(RunFolderError, match="trained on other data") as refusal:
+        train(moved, on_folder)
+    assert "pixels or labels" in str(refusal.value)
+    assert str(tmp_path / "moved") in str(refusal.value)
+    four = write_images(tmp_path / "four", 44, classes=4)
+    with pytest.raises(RunFolderError, match=r"classes: 2 classes .* there, 4 classes .* here"):
+        train(on_images(four, trainer__epochs=2), on_folder)
+    assert snapshot(on_folder) == before
+
+
+def test_an_interrupted_run_takes_no_other_data(tmp_path: Path, stop_after: Callable[[int], None]) -> None:
+    root, folder = write_images(tmp_path / "images", 40, classes=2), tmp_path / "run"
+    stop_after(3)
+    with pytest.raises(Interrupted):
+        train(on_images(root), folder)
+    shutil.copytree(root, tmp_path / "copy")
+    before = snapshot(folder)
+    spoil(root)
+    with pytest.raises(RunFolderError, match="trained on other data"):
+        train(on_images(root), folder)
+    assert snapshot(folder) == before
+    train(on_images(tmp_path / "copy"), folder)
+    assert metrics(folder)[-1]["epoch"] == 2
+
+
+def test_evaluation_takes_no_other_data_and_finds_it_elsewhere(on_folder: Path, tmp_path: Path) -> None:
+    first = evaluate_run(on_folder)
+    (tmp_path / "images").rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="does not exist"):
+        evaluate_run(on_folder)
+    second = evaluate_run(on_folder, str(tmp_path / "moved"))
+    assert second["readout"] == first["readout"]
+    assert second["knn"] == first["knn"]
+    assert str(tmp_path) not in collect(on_folder).model_dump_json()
+    assert measure_equivariance(run=on_folder, data_root=str(tmp_path / "moved")) == first["equivariance"]
+    spoil(tmp_path / "moved")
+    for ask in (evaluate_run, lambda run, root: measure_equivariance(None, run, root)):
+        with pytest.raises(RunFolderError, match="trained on other data"):
+            ask(on_folder, str(tmp_path / "moved"))
+
+
+def test_data_is_found_from_any_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path / "images", 40, classes=2)
+    monkeypatch.chdir(tmp_path)
+    config = on_images("images", trainer__epochs=1)
+    train(config, Path("run"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert evaluate_run(tmp_path / "run")["complete"] is True
+    # The same place, told in another way, is no reason to look at the data.
+    monkeypatch.setattr(engine, "load_data", lambda *_: pytest.fail("a finished run needs no data"))
+    train(on_images("../images", trainer__epochs=1), tmp_path / "run")
 
 
 # -- refused before anything is written -------------------------------------------------------------------------------
@@ -299,7 +438,19 @@ REFUSED: dict[str, tuple[Callable[[], Config], type[HsslError], str]] = {
     "circular rotations": (lambda: tiny(backbone__circular=True), ConfigurationError, "circular"),
     "no such GPU": (lambda: tiny(trainer__accelerator="gpu"), ConfigurationError, "no GPU"),
     "fp16 on a CPU": (lambda: tiny(trainer__precision="fp16"), ConfigurationError, "fp16 on a CPU"),
-    "no such data": (lambda: tiny(data__root="/no/such/place"), DataError, "does not exist"),
+    "no such data": (lambda: tiny(data__name="folder", data__root="/no/such/place"), DataError, "does not exist"),
+    "digits in a folder": (lambda: tiny(data__root="/no/such/place"), ConfigurationError, "embedded"),
+    "a group of one": (
+        lambda: tiny(transformation="scale", backbone__scales=(0.5,)),
+        ConfigurationError,
+        "at least 2 placements",
+    ),
+    "no distance": (lambda: tiny(views__max_distance=0.0), ConfigurationError, "lets different placements pair"),
+    "turns where there are none": (
+        lambda: tiny(transformation="translation", backbone__full_extent=True),
+        ConfigurationError,
+        "cyclic group axis",
+    ),
 }
 
 

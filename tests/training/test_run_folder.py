@@ -1,7 +1,6 @@
 """The folder of a run: whose it is, and what a kill may leave in it."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import yaml
 
 from hssl.config import parse
 from hssl.errors import RunFolderError
-from hssl.training.run_folder import RunFolder, write_text
+from hssl.training.run_folder import RunFolder
 from small_runs import snapshot, tiny
 
 
@@ -120,17 +119,3 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         folder.write_json(folder.evaluation_file, {"accuracy": float("nan")})
     assert json.loads(folder.evaluation_file.read_text()) == {"accuracy": 1.5}
     assert [entry.name for entry in tmp_path.iterdir()] == ["evaluation.json"]
-
-
-def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "kept"
-    write_text(file, "old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_text(file, "new")
-    assert file.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["kept"]

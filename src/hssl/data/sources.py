@@ -1,8 +1,10 @@
 """`load_data`: a configuration in, two stores of images out, whatever the layout of the files."""
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ _HOLD_OUT_SEED = (20221108,)
 _TRAIN, _TEST = 0, 1
 _NAMED_AT_MOST = 10
 
-# name: (channels, classes), to notice a folder that holds something else than the configuration says.
+# name: (channels, classes), to refuse a folder that holds something else than the configuration says.
 _KNOWN = {"digits": (1, 10), "mnist": (1, 10), "cifar10": (3, 10), "tiny-imagenet": (3, 200)}
 _LAYOUTS = "; ".join((idx.ACCEPTED, parquet.ACCEPTED, hub.ACCEPTED, folder.ACCEPTED))
 
@@ -47,6 +49,26 @@ class DataSets:
     source: str
     notes: tuple[str, ...] = ()
 
+    def fingerprint(self) -> str:
+        """A hash over both stores: names of the classes, labels and every pixel, in their order."""
+        digest = hashlib.sha256(repr(self.train.class_names).encode())
+        for store in (self.train, self.test):
+            digest.update(repr(tuple(store.images.shape)).encode())
+            digest.update(store.images.cpu().contiguous().numpy().data)
+            digest.update(b"none" if store.labels is None else store.labels.cpu().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data that tells whether other data is this data: what a run's folder keeps of it."""
+        return {
+            "source": self.source,
+            "train_images": len(self.train),
+            "test_images": len(self.test),
+            "channels": self.channels,
+            "classes": list(self.train.class_names),
+            "fingerprint": self.fingerprint(),
+        }
+
 
 def load_data(config: DataConfig, seed: int = 0) -> DataSets:
     """Opens, chooses, decodes and normalises the configured images.
@@ -58,8 +80,8 @@ def load_data(config: DataConfig, seed: int = 0) -> DataSets:
         seed: of the choice of `train_images` and `test_images`; it does not move the border between train and test.
 
     Raises:
-        DataError: data that is missing, empty, truncated, inconsistent or unreadable.
-        ConfigurationError: an unknown name, or sizes that contradict each other.
+        DataError: data that is missing, empty, truncated, inconsistent or unreadable, or not what its name says.
+        ConfigurationError: an unknown name, a root for embedded data, or sizes that contradict each other.
     """
     source = _open(config)
     source, train_rows, test_rows = _divide(source, config.test_fraction)
@@ -85,7 +107,7 @@ def load_data(config: DataConfig, seed: int = 0) -> DataSets:
     if config.normalize == "standardize":
         mean, std = channel_statistics(train_images)
     if config.name in _KNOWN and config.root is not None:
-        notes += _mismatch(config, channels, len(names))
+        _check_known(config, channels, len(names))
     return DataSets(
         train=ImageStore(train_images, _tensor(train_labels), mean, std, names),
         test=ImageStore(test_images, _tensor(test_labels), mean, std, names),
@@ -97,6 +119,12 @@ def load_data(config: DataConfig, seed: int = 0) -> DataSets:
 
 
 def _open(config: DataConfig) -> Source:
+    if config.name == "digits" and config.root is not None:
+        raise ConfigurationError(
+            "the digits are embedded and lie in no folder",
+            arrived=f"data.root {config.root} with data.name digits",
+            remedy="drop --data.root, or start from a folder-* recipe (one's own images) or an mnist-* recipe",
+        )
     if config.root is not None:
         return _open_root(Path(config.root).expanduser())
     if config.name == "digits":
@@ -224,17 +252,19 @@ def _decoded(
     return decoded.images, None if labels is None else labels[np.searchsorted(rows, decoded.positions)]
 
 
-def _mismatch(config: DataConfig, channels: int, classes: int) -> list[str]:
+def _check_known(config: DataConfig, channels: int, classes: int) -> None:
+    """Refuse a folder that cannot hold the data set that the configuration, and later a table, names."""
     known_channels, known_classes = _KNOWN[config.name]
     kinds = {1: "grey", 3: "colour"}
-    unlike = []
-    if config.grey is None and channels != known_channels:
-        unlike.append(f"{kinds[channels]} images, not {kinds[known_channels]} ones")
-    if classes != known_classes:
-        unlike.append(f"{classes or 'no'} classes, not {known_classes}")
-    if not unlike:
-        return []
-    return [f"data.name is '{config.name}', but the folder holds {' and '.join(unlike)}; the folder decides"]
+    fits = config.grey is not None or channels == known_channels
+    if fits and classes == known_classes:
+        return
+    raise DataError(
+        f"{config.root} does not hold {config.name}",
+        arrived=f"{kinds[channels]} images of {classes or 'no'} classes",
+        accepted=f"{kinds[known_channels]} images of {known_classes} classes for data.name {config.name}",
+        remedy="start from a folder-* recipe (data.name folder) for other images, or correct --data.root",
+    )
 
 
 def _tensor(labels: Indices | None) -> Tensor | None:

@@ -38,35 +38,50 @@ def compare(
         out: the folder for everything.
 
     Returns:
-        0, or 1 when a run failed.
+        0; 2 when runs failed for reasons that the user can mend, 1 when one failed for another.
+
+    Raises:
+        HsslError: a configuration that cannot train; no run has been started then.
     """
+    from hssl.training.engine import check
+
     console = Console(stderr=True)
     records: list[RunRecord] = []
     failures: dict[str, str] = {}
+    code = 0
     # Seeds outermost: after one round every mode has a number.
     cells = [(stem, mode, seed) for seed in seeds for stem in stems for mode in modes]
-    for index, (stem, mode, seed) in enumerate(cells, start=1):
+    configurations: dict[str, Config] = {}
+    for stem, mode, seed in cells:
         name = recipe_name(stem, mode)
-        config = override(recipe(name, budget), {**overrides, "seed": seed})
         cell = f"{name}-{budget}-seed{seed}"
-        console.print(f"[bold]run {index} of {len(cells)}:[/bold] {cell}", highlight=False)
+        configurations[cell] = override(recipe(name, budget), {**overrides, "seed": seed})
+        try:
+            check(configurations[cell])
+        except HsslError:
+            console.print(f"{cell} cannot train; no run was started", highlight=False)
+            raise
+    for index, (cell, config) in enumerate(configurations.items(), start=1):
+        console.print(f"[bold]run {index} of {len(configurations)}:[/bold] {cell}", highlight=False)
         try:
             record = _run(config, out / "runs" / cell, out / "records" / f"{cell}.json")
             if record is not None:
                 records.append(record)
         except HsslError as error:
             failures[cell] = str(error)
+            code = code or 2
             console.print(f"[red]{cell} failed[/red]: {error}", highlight=False, markup=True)
         except Exception as error:  # one broken cell must not take the others with it
             logging.getLogger(__name__).exception("%s failed", cell)
             failures[cell] = f"{type(error).__name__}: {error}"
+            code = 1
     if records:
         page = write_report(records, out)
         show(records)
         Console().print(f"\nreport: {page}", highlight=False, soft_wrap=True)
     for cell, message in failures.items():
         console.print(f"failed: {cell}: {message}", highlight=False, markup=False)
-    return 1 if failures else 0
+    return code
 
 
 def show(records: Sequence[RunRecord]) -> None:
@@ -78,14 +93,17 @@ def show(records: Sequence[RunRecord]) -> None:
 
 
 def _run(config: Config, folder: Path, file: Path) -> RunRecord | None:
-    if file.exists() and (there := read(file)).identity == config.identity():
-        return there
     from hssl.training.engine import evaluate_run, train
     from hssl.training.environment import is_first_process
 
+    # A record speaks of this very run where the run was measured before; what is trained anew is measured anew.
+    measured = (folder / "evaluation.json").exists()
+    # Of a finished run no more than whether it is this one and its data the same.
     train(config, folder)
     if not is_first_process():
         return None
+    if measured and file.exists() and (there := read(file)).identity == config.identity():
+        return there
     evaluate_run(folder)
     record = collect(folder)
     write(record, file)

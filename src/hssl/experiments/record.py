@@ -7,8 +7,6 @@ number changed by hand, or a file cut short, is found when it is read.
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hssl.config import Config, Mode, Transformation, parse
 from hssl.errors import DataError, RunFolderError
+from hssl.files import write_atomically
 
 FORMAT = "hssl run record"
 VERSION = 1
@@ -111,9 +110,10 @@ def collect(run_folder: Path) -> RunRecord:
             arrived=f"{evaluated.identity} in evaluation.json, {config.identity()} from config.yaml",
             remedy=f"hssl evaluate {run_folder}",
         )
-    source = evaluated.data.get("source")
-    if config.data.root is not None and isinstance(source, str):
-        nameless = {**evaluated.data, "source": source.replace(config.data.root, config.data.name)}
+    source, root = evaluated.data.get("source"), evaluated.data.get("root") or config.data.root
+    if isinstance(root, str) and isinstance(source, str):
+        nameless = {**evaluated.data, "source": source.replace(root, config.data.name)}
+        nameless.pop("root", None)
         evaluated = evaluated.model_copy(update={"data": nameless})
     metrics = _metrics_by_epoch(run_folder / "metrics.jsonl")
     configuration = config.model_dump(mode="json")
@@ -203,23 +203,6 @@ def read_all(folder: Path) -> list[RunRecord]:
     if not paths:
         raise DataError(f"there are no records in {folder}", accepted="a folder with one JSON file a run")
     return [read(path) for path in paths]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a text file in one step (a temporary file beside it, then a rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes a private file; a result is for everyone that may read the folder.
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _configuration(run_folder: Path) -> Config:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from hssl.errors import DataError
 from hssl.experiments import paper
 from hssl.experiments.plots import accuracy_bars, equivariance_errors, learning_curves
-from hssl.experiments.record import RunRecord, write_atomically
+from hssl.experiments.record import RunRecord
 from hssl.experiments.stylesheet import CSS
 from hssl.experiments.tables import (
     MEASURES,
@@ -27,6 +27,7 @@ from hssl.experiments.tables import (
     to_html,
     to_markdown,
 )
+from hssl.files import write_atomically
 
 WHAT_WAS_COMPARED = (
     "A-SSL (augmentation-based self-supervised learning) shows a network two transformed copies of each image and "
@@ -301,6 +302,7 @@ def _configuration(rows: Sequence[Row]) -> str:
 
 def _environment(records: Sequence[RunRecord]) -> str:
     names = dict.fromkeys(name for record in records for name in record.environment)
+    names.pop("sessions", None)
     values = {name: _every(record.environment.get(name) for record in records) for name in names}
     lines = "".join(
         f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'

@@ -58,6 +58,12 @@ def build_backbone(config: Config, channels: int) -> Backbone:
             arrived=f"backbone.circular with transformation {config.transformation}",
             remedy="drop --backbone.circular",
         )
+    if settings.full_extent and not group.turns:
+        raise ConfigurationError(
+            "only rotations have a cyclic group axis to convolve over",
+            arrived=f"backbone.full_extent with transformation {config.transformation}",
+            remedy="drop --backbone.full_extent",
+        )
     if settings.name in _STRUCTURED:
         network = _STRUCTURED[settings.name]
         return network(group, basis=settings.basis, full_extent=settings.full_extent, **common)
@@ -82,6 +88,7 @@ def build_views(config: Config, backbone: Backbone) -> Views:
 
     Raises:
         GroupError: a base space that does not fit the group.
+        ConfigurationError: no joint group where one is asked, or views that can only draw a pair of equal base spaces.
     """
     group = backbone.feature_group
     if pools_space(config, backbone):
@@ -95,6 +102,8 @@ def build_views(config: Config, backbone: Backbone) -> Views:
         )
     settings = config.views
     base = BaseSpace(group, settings.base_size)
+    if config.mode in ("h-ssl", "hybrid"):
+        _check_moves(config, base)
     if config.mode == "h-ssl":
         return FiberViews(base, settings.max_distance, settings.distance)
     augmentation = Augmentation(settings.translation_strength, settings.smallest_scale, settings.scale_draw)
@@ -105,6 +114,35 @@ def build_views(config: Config, backbone: Backbone) -> Views:
     if config.mode != "a-ssl":
         raise ConfigurationError(f"the mode '{config.mode}' has no views: it trains without positive pairs")
     return InputViews(backbone.group, base, config.data.resolution, augmentation)
+
+
+def _check_moves(config: Config, base: BaseSpace) -> None:
+    """Refuse views that move g0 where g0 cannot move: both views would be read at the same place."""
+    settings = config.views
+    why = (
+        "every positive pair would be the same vector twice, and nothing be learned"
+        if config.mode == "h-ssl"
+        else "the views would be those of a-ssl"
+    )
+    if base.count < 2:
+        raise ConfigurationError(
+            f"the base space has a single place in the group: {why}",
+            arrived=f"views.base_size {settings.base_size} in {base.group}",
+            accepted="at least 2 placements",
+            remedy="lower --views.base_size, or choose a larger group"
+            if base.size > 1
+            else "choose a larger group, such as more --backbone.scales",
+        )
+    if settings.max_distance is None:
+        return
+    first, second = base.pairs_within(settings.max_distance, settings.distance).unbind(1)
+    if bool((first == second).all()):
+        raise ConfigurationError(
+            f"no two places of the base space are that near to each other: {why}",
+            arrived=f"views.max_distance {settings.max_distance:g} ({settings.distance})",
+            accepted="a distance that lets different placements pair",
+            remedy="raise --views.max_distance, or leave it out for any distance",
+        )
 
 
 def build_projector(config: Config, backbone: Backbone, base: BaseSpace) -> Projector:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import time
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +25,7 @@ from hssl.training.callbacks import METRICS, Checkpoint, Journal, ProgressDispla
 from hssl.training.distributed import globalize_batch_norm
 from hssl.training.environment import describe_environment, is_first_process
 from hssl.training.module import SSLModule
+from hssl.training.notices import without_notices
 from hssl.training.run_folder import RunFolder
 
 _CHUNK = 256
@@ -37,30 +34,34 @@ _CHUNK = 256
 def train(config: Config, out: Path) -> dict[str, Any]:
     """Train to the last epoch and return its metrics. The same call goes on where an interrupted run stopped.
 
-    A finished run is left as it is: its last metrics come back at once, without a look at the data.
+    A finished run is left as it is: its last metrics come back at once, without a look at the data unless it is to lie
+    in another place than before.
 
     Args:
         config: the run.
         out: its folder; new, empty, or this run's.
 
     Returns:
-        `epochs`, `notes` on the data that was read, and the figures of the last line of `metrics.jsonl`.
+        `epochs`, `notes` on settings without effect and on the data that was read, and the figures of the last line of
+        `metrics.jsonl`.
 
     Raises:
         HsslError: settings, data or a folder that do not fit; nothing has been written then.
         DivergenceError: the loss or a weight is no longer finite; the last good checkpoint stays.
     """
-    folder = RunFolder(out)
+    folder, config = RunFolder(out), config.with_absolute_root()
     # Processes that a launcher starts side by side must not take each other's half-made folder for a foreign one.
     first = is_first_process()
     # The folder of another run is refused before data is decoded; it is claimed only once everything else fits.
     if first and out.exists():
         _refuse_foreign(folder, config)
-    _check(config)
+    check(config)
     resume = folder.last_checkpoint if folder.last_checkpoint.exists() else None
     epochs_done = 0 if resume is None else int(_load(resume)["epoch"]) + 1
     if epochs_done >= config.trainer.epochs:
-        return {"epochs": config.trainer.epochs, "notes": (), **_last_figures(folder)}
+        if first and config.data.root != folder.config().with_absolute_root().data.root:
+            folder.check_data(load_data(config.data).summary())
+        return {"epochs": config.trainer.epochs, "notes": config.without_effect(), **_last_figures(folder)}
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     data = load_data(config.data)
@@ -74,12 +75,13 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     module.data = data
     if first:
         folder.claim(config)
+        folder.claim_data(data.summary())
         folder.trim_metrics(epochs_done)
-    with _quiet():
+    with without_notices():
         trainer = _trainer(config, folder, module.validates)
         device = trainer.strategy.root_device
         if trainer.is_global_zero:
-            folder.write_json(folder.environment_file, describe_environment(device))
+            folder.note_environment(describe_environment(device))
         start = time.perf_counter()
         if config.mode == "frozen" and resume is None:
             calibrate(module.backbone.to(device), data.train.to(device))
@@ -89,20 +91,24 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         else:
             if trainer.world_size > 1:
                 globalize_batch_norm(module)
-            trainer.fit(module, ckpt_path=None if resume is None else str(resume), weights_only=False)
+            trainer.fit(module, ckpt_path=None if resume is None else str(resume), weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return {"epochs": config.trainer.epochs, "notes": data.notes, **_last_figures(folder)}
+    return {"epochs": config.trainer.epochs, "notes": (*config.without_effect(), *data.notes), **_last_figures(folder)}
 
 
-def evaluate_run(run: Path) -> dict[str, Any]:
+def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
     """Readout, linear probe, kNN and equivariance of a finished or interrupted run; written to its `evaluation.json`.
 
+    Args:
+        run: the run's folder.
+        data_root: where the run's data lies now; None for where it lay in training.
+
     Raises:
-        RunFolderError: no run, or one without a checkpoint yet.
+        RunFolderError: no run, one without a checkpoint yet, or data that the run was not trained on.
     """
     folder = RunFolder(run)
-    config = folder.config()
+    config = _relocated(folder.config(), data_root)
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     start = time.perf_counter()
@@ -141,6 +147,7 @@ def evaluate_run(run: Path) -> dict[str, Any]:
             "train_images": len(data.train),
             "test_images": len(data.test),
             "notes": list(data.notes),
+            **({} if config.data.root is None else {"root": config.data.root}),
         },
         "labels": data.num_classes is not None,
         "wall_seconds": round(time.perf_counter() - start, 3),
@@ -149,14 +156,16 @@ def evaluate_run(run: Path) -> dict[str, Any]:
     return evaluation
 
 
-def measure_equivariance(config: Config | None = None, run: Path | None = None) -> dict[str, Any]:
+def measure_equivariance(
+    config: Config | None = None, run: Path | None = None, data_root: str | None = None
+) -> dict[str, Any]:
     """The equivariance error of a run's network, or of a recipe's with random weights and random BatchNorm statistics.
 
-    Without a run no data is read: the images are smooth random fields.
+    Without a run no data is read: the images are smooth random fields. With one, `data_root` is as in `evaluate_run`.
     """
     if run is not None:
         folder = RunFolder(run)
-        config = folder.config()
+        config = _relocated(folder.config(), data_root)
         module, data, _ = _restore(folder, config)
         store = data.test
         images = store.batch(torch.arange(min(config.evaluation.equivariance_images, len(store))))
@@ -195,11 +204,12 @@ def calibrate(network: nn.Module, store: ImageStore) -> None:
     network.eval()
 
 
-# -- inside ------------------------------------------------------------------------------------------------------------
+def check(config: Config) -> None:
+    """Refuse what cannot train before any data is read.
 
-
-def _check(config: Config) -> None:
-    """Refuse what cannot train before any data is read."""
+    Raises:
+        HsslError: settings that contradict each other, the network's sizes or this machine.
+    """
     world = config.trainer.devices * config.trainer.nodes
     part = config.trainer.batch_size // config.trainer.accumulate
     if config.trainer.batch_size % (config.trainer.accumulate * world):
@@ -230,6 +240,9 @@ def _check(config: Config) -> None:
         build_views(config, backbone)
 
 
+# -- inside ------------------------------------------------------------------------------------------------------------
+
+
 def _check_devices(config: Config) -> None:
     settings, device = config.trainer, _device(config)
     if settings.accelerator == "gpu" and device.type == "cpu":
@@ -252,6 +265,12 @@ def _check_devices(config: Config) -> None:
 
 def _last_figures(folder: RunFolder) -> dict[str, float]:
     return {name: value for name, value in folder.last_metrics().items() if name in METRICS}
+
+
+def _relocated(config: Config, data_root: str | None) -> Config:
+    if data_root is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
+    return config.with_absolute_root()
 
 
 def _refuse_foreign(folder: RunFolder, config: Config) -> None:
@@ -303,13 +322,14 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
 def _load(checkpoint: Path) -> dict[str, Any]:
     again = "delete the file to train that run from its beginning"
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        # Plain data alone: whoever reads a stranger's run must not run a stranger's code.
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise RunFolderError(f"{checkpoint} cannot be read", arrived=error.strerror) from error
     except Exception as error:
-        raise RunFolderError(
-            f"the checkpoint {checkpoint} cannot be read", arrived=f"{type(error).__name__}: {error}", remedy=again
-        ) from error
+        raise RunFolderError(f"{checkpoint} is damaged or not a checkpoint", remedy=again) from error
     if not isinstance(content, dict) or not {"epoch", "state_dict"} <= content.keys():
-        raise RunFolderError(f"{checkpoint} is not a checkpoint of a run", remedy=again)
+        raise RunFolderError(f"{checkpoint} is damaged or not a checkpoint of a run", remedy=again)
     return content
 
 
@@ -321,6 +341,7 @@ def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
         )
     checkpoint = _load(folder.last_checkpoint)
     data = load_data(config.data)
+    folder.check_data(data.summary())
     module = SSLModule(config, data.channels, data.num_classes)
     try:
         module.load_state_dict(checkpoint["state_dict"])
@@ -364,20 +385,3 @@ def _save_frozen(module: SSLModule, folder: RunFolder, seconds: float) -> None:
     temporary = folder.checkpoints / ".last.ckpt.part"
     torch.save({"epoch": last, "global_step": 0, "state_dict": module.state_dict()}, temporary)
     temporary.replace(folder.last_checkpoint)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's advice that a user of the command line cannot act on."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", message=".*(does not have many workers|log_every_n_steps|tensorboard).*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,13 +1,11 @@
 """A run's folder: always the same tree, one run in it, and nothing in it overwritten by another.
 
-config.yaml, environment.json, metrics.jsonl, log.txt, checkpoints/last.ckpt, evaluation.json, tensorboard/
+config.yaml, data.json, environment.json, metrics.jsonl, log.txt, checkpoints/last.ckpt, evaluation.json, tensorboard/
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ import yaml
 
 from hssl.config import Config, differences, parse
 from hssl.errors import HsslError, RunFolderError
+from hssl.files import write_atomically
 
 
 class RunFolder:
@@ -25,6 +24,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config_file = path / "config.yaml"
+        self.data_file = path / "data.json"
         self.environment_file = path / "environment.json"
         self.metrics_file = path / "metrics.jsonl"
         self.log_file = path / "log.txt"
@@ -63,7 +63,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             # First of all: it is what the folder is recognised by.
-            write_text(self.config_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+            write_atomically(self.config_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
             raise RunFolderError(
@@ -92,12 +92,68 @@ class RunFolder:
                 f"{self.config_file} cannot be read as a run's configuration", arrived=str(error)
             ) from error
 
+    def claim_data(self, summary: Mapping[str, Any]) -> None:
+        """Keep what the run is trained on, or recognise it as that.
+
+        Args:
+            summary: `DataSets.summary()`.
+
+        Raises:
+            RunFolderError: as `check_data`.
+        """
+        if self.data_file.exists():
+            self.check_data(summary)
+        else:
+            self.write_json(self.data_file, summary)
+
+    def check_data(self, summary: Mapping[str, Any]) -> None:
+        """Recognise data as the run's own, wherever it lies. A folder that keeps no word on its data takes any.
+
+        Raises:
+            RunFolderError: it is other data (the difference is shown), or `data.json` cannot be read.
+        """
+        if not self.data_file.exists():
+            return
+        try:
+            kept = json.loads(self.data_file.read_text(encoding="utf-8"))
+            same = kept["fingerprint"] == summary["fingerprint"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"{self.data_file} is damaged",
+                accepted="what a run's folder keeps of its data",
+                remedy="delete it if the data is surely the run's own; it is written again when the run continues",
+            ) from error
+        if same:
+            return
+        lines = [
+            f"{name.replace('_', ' ')}: {_shown(kept.get(name))} there, {_shown(summary[name])} here"
+            for name in summary
+            if name not in ("source", "fingerprint") and kept.get(name) != summary[name]
+        ]
+        raise RunFolderError(
+            f"the run in {self.path} was trained on other data; nothing was changed. The data differs in\n    "
+            + "\n    ".join(lines or ["pixels or labels of the images; their numbers and classes are the same"]),
+            arrived=summary["source"],
+            accepted=kept.get("source"),
+            remedy="point --data.root at the data of the run, or train a new run in another --out",
+        )
+
+    def note_environment(self, environment: Mapping[str, Any]) -> None:
+        """Keep what the run started on; what it was continued on is added below 'sessions', in order."""
+        try:
+            kept = json.loads(self.environment_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            kept = None
+        if isinstance(kept, dict):
+            environment = {**kept, "sessions": [*kept.get("sessions", []), environment]}
+        self.write_json(self.environment_file, environment)
+
     def trim_metrics(self, epochs: int) -> None:
         """Forget the lines of epochs that the checkpoint does not know of: they are trained, and written, again."""
         if not self.metrics_file.exists():
             return
         kept = [line for line in self.metrics_file.read_text().splitlines() if _epoch(line) < epochs]
-        write_text(self.metrics_file, "".join(line + "\n" for line in kept))
+        write_atomically(self.metrics_file, "".join(line + "\n" for line in kept))
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one line to `metrics.jsonl`."""
@@ -117,7 +173,14 @@ class RunFolder:
 
     def write_json(self, file: Path, tree: Mapping[str, Any]) -> None:
         """Write plain data at once or not at all."""
-        write_text(file, json.dumps(tree, indent=2, allow_nan=False) + "\n")
+        write_atomically(file, json.dumps(tree, indent=2, allow_nan=False) + "\n")
+
+
+def _shown(value: Any) -> str:
+    """A value of `data.json` for people: of the names of the classes their number and the first few."""
+    if not isinstance(value, list):
+        return "none" if value is None else str(value)
+    return f"{len(value)} classes" + (f" ({', '.join(value[:3])}{', ...' if len(value) > 3 else ''})" if value else "")
 
 
 def _epoch(line: str) -> float:
@@ -126,18 +189,3 @@ def _epoch(line: str) -> float:
         return float(json.loads(line)["epoch"])
     except (json.JSONDecodeError, KeyError, TypeError):
         return float("inf")
-
-
-def write_text(file: Path, text: str) -> None:
-    """Replace a file's text so that a reader, or a kill, sees the old or the new one whole."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _interrupted(words: Sequence[str]) -> int:
     line = "hssl: interrupted"
     if words and words[0] in ("train", "compare"):
-        line += f"; the same command continues from the last checkpoint:\n  hssl {shlex.join(words)}"
+        line += f"; the same command continues after the last finished epoch:\n  hssl {shlex.join(words)}"
     print(line, file=sys.stderr)
     return 130
 
@@ -254,7 +254,7 @@ def _train(name: str, budget: str | None, overrides: Mapping[str, str], out: Pat
             return 0
     for note in result.get("notes", ()):
         print(note)
-    print(f"\nrun folder: {out}\nmeasure it again: hssl evaluate {shlex.quote(str(out))}")
+    print(f"\nrun folder: {out}\nmeasure it: hssl evaluate {shlex.quote(str(out))}")
     return 0
 
 

@@ -158,7 +158,7 @@ def test_a_card_tells_source_cost_expected_number_and_command() -> None:
     assert str(card.expected) == "37.5 ± 0.1"
     assert card.gpu_hours == 640
     assert card.minutes == {"smoke": 1, "quick": 5}
-    assert card.command == "hssl train cifar10-scale-cnn-hssl --out runs/cifar10-scale-cnn-hssl"
+    assert card.command == "hssl train cifar10-scale-cnn-hssl --budget quick --out runs/cifar10-scale-cnn-hssl"
     assert describe("mnist-scale-assl").gpu_hours == 8
 
 

@@ -147,10 +147,14 @@ def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
 
 
 def _element_ticks(axes: Axes, elements: Sequence[str]) -> None:
-    step = max(1, -(-len(elements) // 6))
-    axes.set_xticks(range(0, len(elements), step), elements[::step])
-    axes.set_xlim(-0.6, len(elements) - 0.4)
-    axes.set_xlabel("group element")
+    # What all names end with is said once, below: six long names would run into each other.
+    endings = {" ".join(["", *element.split(") ", 1)[1:]]) for element in elements}
+    ending = endings.pop() if len(endings) == 1 else ""
+    names = [element.removesuffix(ending) for element in elements]
+    step = max(1, -(-len(names) // 6))
+    axes.set_xticks(range(0, len(names), step), names[::step])
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.set_xlabel(f"group element, {ending.strip()}" if ending else "group element")
 
 
 def _row_name(row: Row, shown: Sequence[Row]) -> str:

@@ -343,7 +343,7 @@ def describe(name: str) -> RecipeCard:
         gpu_hours=None if stem.row is None else paper.GPU_HOURS[stem.row[0]],
         minutes=MappingProxyType({budget: value for budget, value in minutes.items() if value is not None}),
         expected=expected,
-        command=f"hssl train {name}{root} --out runs/{name}",
+        command=f"hssl train {name} --budget quick{root} --out runs/{name}",
     )
 
 

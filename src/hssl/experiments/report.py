@@ -33,7 +33,7 @@ WHAT_WAS_COMPARED = (
     "A-SSL (augmentation-based self-supervised learning) shows a network two transformed copies of each image and "
     "teaches it to describe both alike; H-SSL (homomorphic self-supervised learning) shows it each image once and "
     "compares two places of the network's own structured features instead. "
-    "If the network is equivariant, theory says that both are the same training, so their accuracies should agree; "
+    "If the network is equivariant and both draw the same pairs, theory says that they are the same training; "
     "Frozen (random weights, never trained) and Supervised (trained with labels) stand beside them for orientation."
 )
 
@@ -91,11 +91,12 @@ def budget_statement(records: Sequence[RunRecord]) -> list[str]:
         )
         if max(shares) < 0.9:
             statements.append(
-                "They do not show the accuracies of the paper: contrastive training gains for hundreds of epochs, "
-                "supervised training is nearly done after a few, so a short budget favours Supervised and Frozen."
+                "They do not show the accuracies of the paper, which trains for hundreds of epochs: a network that was "
+                "trained this briefly can stand below a frozen one."
             )
     else:
         statements.append("The paper has no numbers for these images. The runs compare the modes at one budget.")
+    statements += _protocol_statements(records)
     fewest = min(len(row.records) for row in comparison_table(records))
     statements.append(
         "Where a row has a single run, nothing is known about its spread: a difference of a few points may be chance."
@@ -105,6 +106,32 @@ def budget_statement(records: Sequence[RunRecord]) -> list[str]:
     if not any(record.evaluation.labels for record in records):
         statements.append(
             "The images have no labels, so there is no accuracy: losses and equivariance are all there is to see."
+        )
+    return statements
+
+
+def _protocol_statements(records: Sequence[RunRecord]) -> list[str]:
+    """What sets the modes apart beside what is compared."""
+    statements = []
+    transformations = {record.transformation for record in records}
+    if "translation" in transformations:
+        statements.append(
+            "For translations the paper's two protocols draw different pairs (A-SSL: shifts up to ±20 % read at one "
+            "place; H-SSL: any two places of the map), so early in training A-SSL and H-SSL need not agree."
+        )
+    if "rotation" in transformations:
+        statements.append(
+            "For quarter turns the two draw the same distribution of pairs: there A-SSL and H-SSL should agree."
+        )
+    afterwards = [
+        record.configuration["evaluation"]["readout_epochs"]
+        for record in records
+        if record.configuration["evaluation"]["readout"] == "afterwards"
+    ]
+    if afterwards and any(record.mode == "supervised" for record in records):
+        statements.append(
+            f"The readouts are not equally trained: that of Supervised learns with its network, the others are fitted "
+            f"to the finished network for {max(afterwards)} epochs. The linear probe treats all alike."
         )
     return statements
 

@@ -212,7 +212,9 @@ def to_rich(rows: Sequence[Row], title: str | None = None) -> Table:
     for position, heading in enumerate(HEADINGS):
         numeric = position >= 4
         bold = "bold" if heading == "Readout" else ""
-        table.add_column(heading, justify="right" if numeric else "left", style=bold, no_wrap=numeric)
+        table.add_column(
+            heading, justify="right" if numeric else "left", style=bold, no_wrap=numeric or heading == "Training"
+        )
     noted = any(row.note for row in rows)
     if noted:
         table.add_column("Note")

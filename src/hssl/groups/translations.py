@@ -99,7 +99,6 @@ class Translations(Group):
     def distances(self, kind: Distance = "topological") -> Tensor:
         """Grid steps, squared for `euclidean`; `topological` goes around the torus where the group is circular."""
         rows, columns = self._coordinates(torch.arange(self.order, dtype=torch.float64))
-        rows, columns = rows.floor(), columns
         total = torch.zeros(self.order, self.order, dtype=torch.float64)
         for values, size in zip((rows, columns), self.shape, strict=True):
             gap = (values[:, None] - values[None, :]).abs()

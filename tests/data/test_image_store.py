@@ -4,7 +4,8 @@ import pickle
 import pytest
 import torch
 
-from hssl.data.image_store import ImageStore, channel_statistics
+from hssl.data.image_store import ImageStore
+from hssl.data.statistics import channel_statistics
 from hssl.errors import DataError
 
 
@@ -28,6 +29,15 @@ def test_batch_is_the_written_formula() -> None:
     torch.testing.assert_close(store.batch(indices).double(), expected, atol=1e-6, rtol=1e-6)
 
 
+def test_the_formula_is_worked_out_in_its_order_bit_for_bit() -> None:
+    store = _store()
+    mean, std = store.mean[:, None, None], store.std[:, None, None]
+    batch = store.batch(torch.arange(7))
+    assert torch.equal(batch, (store.images.float() / 255 - mean) / std)
+    # The control: the same number on paper.
+    assert not torch.equal(batch, (store.images.float() - 255 * mean) / (255 * std))
+
+
 def test_low_precision_is_rounded_once() -> None:
     store = _store()
     indices = torch.arange(len(store))
@@ -45,18 +55,6 @@ def test_batch_leaves_the_store_as_it_was() -> None:
     before = store.images.clone()
     store.batch(torch.arange(len(store))).zero_()
     assert torch.equal(store.images, before)
-
-
-def test_statistics_equal_the_plain_ones_and_ignore_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = torch.randint(0, 256, (50, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    images[:, 1] //= 3
-    mean, std = channel_statistics(images)
-    plain = images.double().transpose(0, 1).flatten(1) / 255
-    torch.testing.assert_close(mean.double(), plain.mean(1), atol=1e-7, rtol=0)
-    torch.testing.assert_close(std.double(), plain.std(1, correction=0), atol=1e-7, rtol=0)
-    assert std[1] < std[0] / 2
-    monkeypatch.setattr("hssl.data.image_store._CHUNK", 7)
-    assert torch.equal(channel_statistics(images)[0], mean)
 
 
 def test_a_constant_channel_becomes_zero_not_nan() -> None:
@@ -89,3 +87,22 @@ def test_to_and_pickle_keep_everything() -> None:
     assert _store(labels=False).to("cpu").labels is None
     assert _store().to("meta").std.device.type == "meta"
     assert "7 x 3 x 5 x 5" in repr(store)
+
+
+def test_pieces_are_all_images_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _store()
+    assert [len(piece) for piece in store.pieces()] == [7]
+    monkeypatch.setattr("hssl.data.store._BYTES_AT_ONCE", 2 * 3 * 25)
+    pieces = list(store.pieces())
+    assert [len(piece) for piece in pieces] == [2, 2, 2, 1]
+    assert torch.equal(torch.cat(pieces), store.images)
+
+
+def test_a_device_without_room_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB")
+
+    store = _store()
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    with pytest.raises(DataError, match=r"do not fit into the memory of cuda:1[\s\S]*--data\.store mapped"):
+        store.to("cuda:1")

@@ -1,12 +1,15 @@
 import contextlib
 import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lightning
 import pytest
 import torch
 
-from hssl.data import Batch, BatchLoader, ImageStore
+from hssl.data import Batch, BatchLoader, ImageStore, MappedStore, Store, mapped
 from hssl.errors import ConfigurationError, DataError
 
 
@@ -17,6 +20,25 @@ def _store(count: int = 23, labels: bool = True) -> ImageStore:
     )
 
 
+def _in_memory(store: ImageStore) -> Store:
+    return store
+
+
+# How the images are held: batches of a mapped store are cut ahead of time.
+HELD = pytest.mark.parametrize("held", [_in_memory, mapped])
+Held = Callable[[ImageStore], Store]
+
+
+def _threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "hssl-prefetch"]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not _threads()
+
+
 def _epoch(loader: BatchLoader) -> list[list[int]]:
     return [batch.indices.tolist() for batch in loader]
 
@@ -25,8 +47,9 @@ def _flat(batches: list[list[int]]) -> list[int]:
     return list(itertools.chain.from_iterable(batches))
 
 
-def test_each_index_comes_once_an_epoch() -> None:
-    loader = BatchLoader(_store(), 4, seed=0, drop_last=False)
+@HELD
+def test_each_index_comes_once_an_epoch(held: Held) -> None:
+    loader = BatchLoader(held(_store()), 4, seed=0, drop_last=False)
     for _ in range(3):
         batches = _epoch(loader)
         assert len(batches) == len(loader) == 6
@@ -121,16 +144,17 @@ def test_what_cannot_be_divided_is_refused(fields: dict, kind: type[Exception]) 
         BatchLoader(_store(), **{"batch_size": 4, "seed": 0, **fields})
 
 
+@HELD
 @pytest.mark.parametrize("done", range(1, 12))
-def test_a_resumed_iteration_continues_exactly(done: int) -> None:
+def test_a_resumed_iteration_continues_exactly(done: int, held: Held) -> None:
     def steps(loader: BatchLoader):
         while True:
             yield from loader
 
     whole = [batch.indices.tolist() for batch in itertools.islice(steps(BatchLoader(_store(), 4, seed=2)), 15)]
-    first = BatchLoader(_store(), 4, seed=2)
+    first = BatchLoader(held(_store()), 4, seed=2)
     begun = [batch.indices.tolist() for batch in itertools.islice(steps(first), done)]
-    second = BatchLoader(_store(), 4, seed=2)
+    second = BatchLoader(held(_store()), 4, seed=2)
     second.load_state_dict(first.state_dict())
     rest = [batch.indices.tolist() for batch in itertools.islice(steps(second), 15 - done)]
     assert begun + rest == whole
@@ -150,8 +174,9 @@ def test_a_loaded_position_is_used_once() -> None:
     assert [len(_epoch(resumed)), len(_epoch(resumed))] == [3, 5]
 
 
-def test_an_abandoned_iteration_begins_again() -> None:
-    loader = BatchLoader(_store(), 4, seed=2)
+@HELD
+def test_an_abandoned_iteration_begins_again(held: Held) -> None:
+    loader = BatchLoader(held(_store()), 4, seed=2)
     first = next(iter(loader)).indices.tolist()
     assert next(iter(loader)).indices.tolist() == first
     assert loader.epoch == 0
@@ -204,26 +229,30 @@ class _SaveAndDie(lightning.Callback):
             raise _Killed
 
 
-def _fit(root: Path, *callbacks: lightning.Callback, checkpoint: Path | None = None) -> list[list[int]]:
+def _fit(
+    root: Path, *callbacks: lightning.Callback, checkpoint: Path | None = None, held: Held = _in_memory
+) -> list[list[int]]:
     module = _Recorder()
     trainer = lightning.Trainer(
         accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, default_root_dir=root, callbacks=list(callbacks),
     )  # fmt: skip
     with contextlib.suppress(_Killed):
-        trainer.fit(module, BatchLoader(_store(), 4, seed=3), ckpt_path=checkpoint)
+        trainer.fit(module, BatchLoader(held(_store()), 4, seed=3), ckpt_path=checkpoint)
     return module.seen
 
 
+@HELD
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("step", [1, 4, 5, 6, 12])
-def test_lightning_trains_on_it_and_resumes_within_an_epoch(tmp_path: Path, step: int) -> None:
+def test_lightning_trains_on_it_and_resumes_within_an_epoch(tmp_path: Path, step: int, held: Held) -> None:
     whole = _fit(tmp_path)
     expected = BatchLoader(_store(), 4, seed=3)
     assert whole == _epoch(expected) + _epoch(expected) + _epoch(expected)
-    begun = _fit(tmp_path, _SaveAndDie(step, tmp_path / "x.ckpt"))
+    begun = _fit(tmp_path, _SaveAndDie(step, tmp_path / "x.ckpt"), held=held)
     assert len(begun) == step
-    assert begun + _fit(tmp_path, checkpoint=tmp_path / "x.ckpt") == whole
+    assert not _threads(), "whatever ends the training ends the thread"
+    assert begun + _fit(tmp_path, checkpoint=tmp_path / "x.ckpt", held=held) == whole
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
@@ -239,3 +268,118 @@ def test_accumulated_parts_make_whole_batches_only(parts: int) -> None:
 def test_parts_of_a_batch_larger_than_the_store() -> None:
     loader = BatchLoader(_store(50), 64, seed=0, parts=4)
     assert (loader.batch_size, len(loader)) == (12, 4)
+
+
+def _noise(count: int = 23, labels: bool = True) -> ImageStore:
+    images = torch.randint(0, 256, (count, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(7))
+    statistics = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.6, 0.7])
+    return ImageStore(images, torch.arange(count) % 5 if labels else None, *statistics, tuple("abcde"))
+
+
+@pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (0, 2), (1, 2)])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize("labels", [True, False])
+def test_epochs_from_a_file_are_those_from_memory_bit_for_bit(
+    rank: int, world_size: int, shuffle: bool, drop_last: bool, labels: bool, device: torch.device
+) -> None:
+    def loader(store: Store, seed: int = 5) -> BatchLoader:
+        return BatchLoader(
+            store.to(device), 6, seed=seed, rank=rank, world_size=world_size, shuffle=shuffle, drop_last=drop_last
+        )
+
+    memory, file = loader(_noise(labels=labels)), loader(mapped(_noise(labels=labels)))
+    for _ in range(2):
+        for one, other in zip(file, memory, strict=True):
+            for name in Batch._fields:
+                left, right = getattr(one, name), getattr(other, name)
+                assert torch.equal(left, right)
+                assert (left.dtype, left.device) == (right.dtype, right.device)
+        assert file.state_dict() == memory.state_dict()
+    # The control: another order.
+    if shuffle:
+        assert _epoch(loader(mapped(_noise(labels=labels)), 6)) != _epoch(loader(_noise(labels=labels)))
+
+
+class _Counting(MappedStore):
+    """Counts the batches that were cut."""
+
+    cut = 0
+
+    def batch(self, indices: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        type(self).cut += 1
+        return super().batch(indices, dtype)
+
+
+def _counting() -> _Counting:
+    _Counting.cut = 0
+    store = mapped(_store())
+    return _Counting(store.images, store.labels, store.mean, store.std, store.class_names)
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 3])
+def test_the_state_tells_of_the_batch_in_use_and_not_of_those_cut_ahead(ahead: int) -> None:
+    whole = _epoch(BatchLoader(_store(), 4, seed=2))
+    loader = BatchLoader(_counting(), 4, seed=2, ahead=ahead)
+    for step, batch in enumerate(loader):
+        end = time.monotonic() + 10
+        while _Counting.cut < min(step + 1 + ahead, 5) and time.monotonic() < end:
+            time.sleep(0.002)
+        # The control: there is something that the state could have been taken in by.
+        assert _Counting.cut == min(step + 1 + ahead, 5)
+        assert batch.indices.tolist() == whole[step]
+        state = loader.state_dict()
+        assert (state["epoch"], state["next_batch"]) == ((0, step + 1) if step < 4 else (1, 0))
+        resumed = BatchLoader(mapped(_store()), 4, seed=2, ahead=ahead)
+        resumed.load_state_dict(state)
+        assert _epoch(resumed) == (whole[step + 1 :] or _epoch(_at(1)))
+
+
+def _at(epoch: int) -> BatchLoader:
+    loader = BatchLoader(_store(), 4, seed=2)
+    loader.set_epoch(epoch)
+    return loader
+
+
+def _break(loader: BatchLoader) -> None:
+    for _ in loader:
+        assert len(_threads()) == 1, "the control: batches are cut ahead of time"
+        break
+
+
+def _fail(loader: BatchLoader) -> None:
+    def work() -> None:
+        for _ in loader:
+            assert len(_threads()) == 1
+            raise ValueError("in the loop")
+
+    with pytest.raises(ValueError, match="in the loop"):
+        work()
+
+
+def _finish(loader: BatchLoader) -> None:
+    assert len(_epoch(loader)) == 5
+
+
+@pytest.mark.parametrize("leave", [_break, _fail, _finish])
+def test_no_thread_outlives_an_iteration(leave: Callable[[BatchLoader], None]) -> None:
+    loader = BatchLoader(mapped(_store()), 4, seed=2)
+    leave(loader)
+    assert not _threads()
+
+
+def test_a_store_in_memory_needs_no_thread() -> None:
+    for _ in BatchLoader(_store(), 4, seed=2):
+        assert not _threads()
+
+
+def test_an_error_of_the_file_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> torch.Tensor:
+        raise OSError(5, "Input/output error")
+
+    store = mapped(_store())
+    loader = BatchLoader(store, 4, seed=2)
+    monkeypatch.setattr(MappedStore, "pixels", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        next(iter(loader))
+    assert loader.state_dict()["next_batch"] == 0

@@ -1,4 +1,5 @@
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import torch
 from PIL import Image
 
 from hssl.config import DataConfig
-from hssl.data.pixels import decode, fit_image, fit_tensor, open_image, unify_channels
-from hssl.data.split import ArrayPixels, Split
+from hssl.data.pixels import decode, decode_pieces, fit_image, fit_tensor, open_image
+from hssl.data.split import ArrayPixels, Encoded, EncodedPixels, Split
+from hssl.data.statistics import channel_statistics
 from hssl.errors import ConfigurationError, DataError
 
 PLAIN = DataConfig(resolution=16)
@@ -190,7 +192,47 @@ def test_resize_to_above_the_resolution_contradicts_padding() -> None:
     decode(split, np.arange(2), DataConfig(resolution=16, resize_to=20, fit="resize"))
 
 
-def test_channels_are_unified_upwards() -> None:
-    grey, colour = torch.ones(2, 1, 4, 4, dtype=torch.uint8), torch.ones(1, 3, 4, 4, dtype=torch.uint8)
-    assert [images.shape[1] for images in unify_channels(grey, colour)] == [3, 3]
-    assert [images.shape[1] for images in unify_channels(grey, grey)] == [1, 1]
+def _files(*contents: bytes) -> Split:
+    def read(indices: np.ndarray) -> Iterator[Encoded]:
+        for index in indices:
+            yield Encoded(f"{index}.png", contents[index])
+
+    return Split("train", EncodedPixels(len(contents), read, ()), None)
+
+
+def test_pieces_are_small_and_make_up_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = [_encode(Image.fromarray(_noise(16, 16, seed=seed))) for seed in range(5)]
+    coloured = _encode(Image.fromarray(_noise(16, 16, 3, seed=9)))
+    split = _files(*grey, b"broken", coloured, grey[0])
+    monkeypatch.setattr("hssl.data.store._BYTES_AT_ONCE", 2 * 3 * 16 * 16)
+    rows = np.arange(8)
+    pieces = list(decode_pieces(split, rows, PLAIN))
+    assert [tuple(piece.images.shape[:2]) for piece in pieces] == [(2, 1), (2, 1), (2, 3), (1, 1)]
+    assert [piece.missing for piece in pieces] == [[], [], [5], []]
+    decoded = decode(split, rows, PLAIN)
+    assert decoded.positions.tolist() == [0, 1, 2, 3, 4, 6, 7]
+    assert decoded.left_out == ("5.png (not an image)",)
+    widened = torch.cat([piece.images.expand(-1, 3, -1, -1) for piece in pieces])
+    assert torch.equal(decoded.images, widened)
+    monkeypatch.undo()
+    assert len(list(decode_pieces(split, rows, PLAIN))) == 1
+    assert torch.equal(decode(split, rows, PLAIN).images, widened)
+
+
+def test_images_are_given_more_channels_with_their_statistics() -> None:
+    decoded = decode(Split("train", ArrayPixels(_noise(9, 16, 16)), None), np.arange(9), PLAIN)
+    mean, std = decoded.statistics(3)
+    store = decoded.store(None, mean, std, (), 3)
+    assert store.images.shape == (9, 3, 16, 16)
+    for channel in range(3):
+        assert torch.equal(store.images[:, channel], decoded.images[:, 0])
+    assert torch.equal(mean, decoded.statistics(1)[0].expand(3))
+    assert torch.equal(std, channel_statistics(store.images)[1])
+
+
+def test_more_images_than_memory_holds_are_refused_with_the_way_out() -> None:
+    rows = np.broadcast_to(np.int64(0), 10**9)
+    with pytest.raises(
+        DataError, match=r"do not fit into memory[\s\S]*1,000,000,000 images[\s\S]*--data\.store mapped"
+    ):
+        decode(_files(b""), rows, DataConfig(resolution=1024))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hssl.config import DataConfig
-from hssl.data import ImageStore, load_data
+from hssl.data import ImageStore, MappedStore, load_data
 from hssl.errors import ConfigurationError, DataError
 
 
@@ -159,6 +159,45 @@ def test_normalisation_comes_from_the_training_store() -> None:
 def test_the_number_of_channels_can_be_forced(grey: bool | None, channels: int) -> None:
     data = load_data(DataConfig(grey=grey, train_images=20, test_images=20))
     assert data.channels == data.train.images.shape[1] == data.test.images.shape[1] == channels
+
+
+@pytest.mark.parametrize(
+    ("available", "fields", "kind"),
+    [
+        (2 * 1797 * 64, {}, ImageStore),
+        (2 * 1797 * 64 - 2, {}, MappedStore),
+        (2 * 1797 * 64 - 2, {"grey": True}, MappedStore),
+        (6 * 1797 * 64, {"grey": False}, ImageStore),
+        (6 * 1797 * 64 - 2, {"grey": False}, MappedStore),
+        (2 * 1797 * 64 - 2, {"train_images": 1000}, ImageStore),
+        (2 * 1797 * 64, {"resolution": 9}, MappedStore),
+        (2 * 1797 * 64 - 2, {"store": "memory"}, ImageStore),
+        (2 * 1797 * 64, {"store": "mapped"}, MappedStore),
+        (None, {}, ImageStore),
+    ],
+)
+def test_images_go_to_a_file_when_they_would_take_more_than_half_of_the_memory(
+    available: int | None, fields: dict[str, object], kind: type, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setattr("hssl.data.sources.available_memory", lambda: available)
+    data = load_data(DataConfig(**{"resolution": 8} | fields))
+    assert {type(data.train), type(data.test)} == {kind}
+    assert data.fingerprint() == load_data(DataConfig(**{"resolution": 8} | fields | {"store": "memory"})).fingerprint()
+    chosen = kind is MappedStore and "store" not in fields
+    assert ["read from a file" in note for note in data.notes] == [True] * chosen
+    assert not any(str(cache) in note for note in data.notes), "notes are kept in records, places on a machine are not"
+
+
+@pytest.mark.parametrize(("name", "bytes_each"), [("cifar10", 3), ("folder", 3), ("mnist", 1)])
+def test_images_of_unknown_colour_count_as_coloured(
+    data_root: Path, name: str, bytes_each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(data_root / (name if name != "folder" else "cifar10"))
+    fields = {"name": name, "root": root, "resolution": 32, "train_images": 30, "test_images": 10}
+    for less, kind in ((0, ImageStore), (2, MappedStore)):
+        available = 2 * 40 * 32 * 32 * bytes_each - less
+        monkeypatch.setattr("hssl.data.sources.available_memory", lambda available=available: available)
+        assert type(load_data(DataConfig(**fields)).train) is kind
 
 
 def test_the_source_is_one_line() -> None:

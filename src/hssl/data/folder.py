@@ -76,7 +76,7 @@ def _read_split(root: Path, name: str) -> Split:
         for index in indices:
             yield Encoded(paths[index].relative_to(root.parent).as_posix(), paths[index])
 
-    return Split(name, EncodedPixels(len(paths), read), labels)
+    return Split(name, EncodedPixels(len(paths), read, tuple(paths)), labels)
 
 
 def _walk(root: Path) -> Iterator[Path]:

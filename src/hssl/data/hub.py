@@ -91,7 +91,9 @@ def _open_split(name: str, dataset: Any, description: str) -> Split:
             for row, cell in zip(rows, images[rows].column(0).to_pylist(), strict=True):
                 yield encoded(cell, f"row {row} of split '{name}'")
 
-    return Split(name, EncodedPixels(len(dataset), read), labels)
+    # The fingerprint follows whatever was selected from the files, or shuffled.
+    files = tuple(Path(file["filename"]) for file in dataset.cache_files)
+    return Split(name, EncodedPixels(len(dataset), read, files, str(dataset._fingerprint)), labels)
 
 
 def _why_unreachable(repository: str) -> str | None:

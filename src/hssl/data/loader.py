@@ -1,12 +1,14 @@
 """Batches cut from a store by index: no worker processes, no state but (epoch, next batch), exact after a resume."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import torch
 
-from hssl.data.image_store import ImageStore
+from hssl.data.prefetch import Prefetch
+from hssl.data.store import Store
 from hssl.errors import ConfigurationError, DataError
 from hssl.shapes import Images, Labels
 
@@ -32,6 +34,9 @@ class BatchLoader:
     r takes the r-th contiguous part of it. Leaving an iteration early and starting another one begins the same epoch
     again; only a loaded state continues within an epoch.
 
+    From a store that reads its images from a file the next batches are cut by a thread while the present one is worked
+    on. That changes neither the batches nor the state: it tells of the batch that was handed out last.
+
     Args:
         store: on the device where the batches are wanted.
         batch_size: images a step over all ranks. With `drop_last`, at most the whole store; the attribute
@@ -44,6 +49,7 @@ class BatchLoader:
         drop_last: leave the incomplete batch at the end out; else its parts differ by at most one image between
             ranks, and may be empty.
         dtype: of the images.
+        ahead: how many batches are cut ahead of time where the store reads from a file.
 
     Raises:
         ConfigurationError: a rank outside the world, or a batch that does not divide among the ranks.
@@ -52,7 +58,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        store: ImageStore,
+        store: Store,
         batch_size: int,
         *,
         seed: int,
@@ -62,6 +68,7 @@ class BatchLoader:
         drop_last: bool = True,
         parts: int = 1,
         dtype: torch.dtype = torch.float32,
+        ahead: int = 2,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ConfigurationError("a rank outside the world", arrived=f"rank {rank} of {world_size}")
@@ -87,6 +94,7 @@ class BatchLoader:
         self.drop_last = drop_last
         self.parts = parts
         self.dtype = dtype
+        self.ahead = ahead
         self._epoch = 0
         self._next_batch = 0
         self._first_batch = 0
@@ -113,32 +121,39 @@ class BatchLoader:
             self._epoch, self._next_batch, self._first_batch = epoch, 0, 0
 
     def order(self, epoch: int) -> Labels:
-        """The indices of a whole epoch, int64 [N] on the store's device."""
+        """The indices of a whole epoch, int64 [N]: where the store looks its images up, on its device or on the CPU."""
+        device = torch.device("cpu") if self.store.on_disk else self.store.device
         if not self.shuffle:
-            return torch.arange(len(self.store), device=self.store.images.device)
+            return torch.arange(len(self.store), device=device)
         digest = hashlib.sha256(f"{self.seed}:{epoch}".encode()).digest()
         # On the CPU always: generators of different devices give different orders for one seed.
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-        return torch.randperm(len(self.store), generator=generator).to(self.store.images.device)
+        return torch.randperm(len(self.store), generator=generator).to(device)
 
     def __iter__(self) -> Iterator[Batch]:
         first, self._first_batch = self._first_batch, 0
-        epoch, steps, total = self._epoch, len(self), len(self.store)
-        order = self.order(epoch)
-        labels = self.store.labels
-        for step in range(first, steps):
-            begin, end = step * self.batch_size, min((step + 1) * self.batch_size, total)
+        epoch, steps = self._epoch, len(self)
+        cut = self._batches(self.order(epoch), range(first, steps))
+        with closing(Prefetch(cut, self.ahead, self.store.device) if self.store.on_disk else cut) as batches:
+            for step, batch in enumerate(batches, first):
+                # Before the yield: a state saved while this batch is worked on continues with the batch after it.
+                self._epoch, self._next_batch = (epoch, step + 1) if step + 1 < steps else (epoch + 1, 0)
+                yield batch
+
+    def _batches(self, order: Labels, steps: range) -> Generator[Batch, None, None]:
+        """This rank's parts of those steps. Runs ahead of the iteration, so it leaves the state alone."""
+        labels, device = self.store.labels, self.store.device
+        for step in steps:
+            begin, end = step * self.batch_size, min((step + 1) * self.batch_size, len(order))
             part = slice(
                 begin + (end - begin) * self.rank // self.world_size,
                 begin + (end - begin) * (self.rank + 1) // self.world_size,
             )
             indices = order[part]
-            # Before the yield: a state saved while this batch is worked on continues with the batch after it.
-            self._epoch, self._next_batch = (epoch, step + 1) if step + 1 < steps else (epoch + 1, 0)
+            images = self.store.batch(indices, self.dtype)
+            indices = indices.to(device)
             yield Batch(
-                self.store.batch(indices, self.dtype),
-                torch.full_like(indices, -1) if labels is None else labels.index_select(0, indices),
-                indices,
+                images, torch.full_like(indices, -1) if labels is None else labels.index_select(0, indices), indices
             )
 
     def state_dict(self) -> dict[str, Any]:

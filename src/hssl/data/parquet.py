@@ -71,7 +71,7 @@ def _open_split(name: str, paths: list[Path]) -> tuple[Split, tuple[str, ...] | 
             yield from _read_rows(path, image, first, indices)
             first += _open(path).metadata.num_rows
 
-    return Split(name, EncodedPixels(count, read), labels), class_names(files[0].schema_arrow)
+    return Split(name, EncodedPixels(count, read, tuple(paths)), labels), class_names(files[0].schema_arrow)
 
 
 def _read_rows(path: Path, column: str, first: int, indices: Indices) -> Iterator[Encoded]:

@@ -1,10 +1,11 @@
 """From encoded images of any size and mode to square uint8 tensors of one resolution, each image decoded once."""
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from hssl.config import DataConfig
+from hssl.data.image_store import ImageStore
 from hssl.data.split import ArrayPixels, EncodedPixels, Indices, Split
+from hssl.data.statistics import channel_counts, statistics_of
+from hssl.data.store import images_at_once
 from hssl.errors import ConfigurationError, DataError
 from hssl.shapes import StoredImages
 
@@ -49,38 +53,93 @@ class Decoded:
     positions: Indices
     left_out: tuple[str, ...] = ()
 
+    def statistics(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [channels] of the images when they are given that many channels."""
+        return statistics_of(channel_counts(self.images).expand(channels, -1).contiguous())
+
+    def store(
+        self, labels: Tensor | None, mean: Tensor, std: Tensor, class_names: tuple[str, ...], channels: int
+    ) -> ImageStore:
+        """A store of the images, given that many channels."""
+        return ImageStore(self.images.expand(-1, channels, -1, -1).contiguous(), labels, mean, std, class_names)
+
+
+class Piece(NamedTuple):
+    """A few images on their way: uint8 [n, 1 or 3, R, R], and the positions and names of those that cannot be read."""
+
+    images: StoredImages
+    missing: list[int]
+    left_out: list[str]
+
 
 def decode(split: Split, indices: Indices, config: DataConfig) -> Decoded:
     """The images of `split` at ascending `indices`, at the configured resolution.
 
     Raises:
+        ConfigurationError: sizes that contradict each other.
         DataError: an image that is larger than the resolution when it should be padded; an unreadable image when
             `config.strict`.
     """
+    check_sizes(config)
+    images = _room(len(indices), 3 if config.grey is False else 1, config.resolution)
+    count = 0
+    missing: list[int] = []
+    left_out: list[str] = []
+    for piece in decode_pieces(split, indices, config):
+        if piece.images.shape[1] > images.shape[1]:
+            widened = _room(len(indices), 3, config.resolution)
+            widened[:count] = images[:count]
+            images = widened
+        images[count : count + len(piece.images)] = piece.images
+        count += len(piece.images)
+        missing.extend(piece.missing)
+        left_out.extend(piece.left_out)
+    if missing:
+        images = images[:count].clone()
+    positions = np.setdiff1d(indices, np.asarray(missing, dtype=np.int64), assume_unique=True)
+    return Decoded(images, positions, tuple(left_out))
+
+
+def _room(count: int, channels: int, resolution: int) -> StoredImages:
+    shape = (count, channels, resolution, resolution)
+    try:
+        return torch.empty(shape, dtype=torch.uint8)
+    except RuntimeError as error:
+        raise DataError(
+            "the decoded images do not fit into memory",
+            arrived=f"{count:,} images of {channels} x {resolution} x {resolution}, {math.prod(shape) / 1e9:.1f} GB",
+            remedy="--data.store mapped keeps them in a file",
+        ) from error
+
+
+def check_sizes(config: DataConfig) -> None:
+    """Raises ConfigurationError where `resize_to` and `resolution` contradict each other."""
     if config.fit == "pad" and config.resize_to is not None and config.resize_to > config.resolution:
         raise ConfigurationError(
             "images cannot be padded to a resolution below the size they are resized to",
             arrived=f"data.resize_to {config.resize_to}, data.resolution {config.resolution}, data.fit pad",
             remedy="lower --data.resize_to, raise --data.resolution, or --data.fit resize",
         )
+
+
+def decode_pieces(split: Split, indices: Indices, config: DataConfig) -> Iterator[Piece]:
+    """`decode`, a few images at a time: never more than some megabytes of them."""
+    step = min(_CHUNK, images_at_once(3, config.resolution, config.resolution))
     if isinstance(split.pixels, ArrayPixels):
-        return _decode_arrays(split.pixels.array, indices, config)
-    return _decode_files(split.pixels, indices, config)
+        return _decode_arrays(split.pixels.array, indices, config, step)
+    return _decode_files(split.pixels, indices, config, step)
 
 
-def _decode_arrays(array: npt.NDArray[np.uint8], indices: Indices, config: DataConfig) -> Decoded:
+def _decode_arrays(array: npt.NDArray[np.uint8], indices: Indices, config: DataConfig, step: int) -> Iterator[Piece]:
     channels = 3 if config.grey is False else 1
-    images = torch.empty(len(indices), channels, config.resolution, config.resolution, dtype=torch.uint8)
-    for start in range(0, len(indices), _CHUNK):
-        chunk = torch.from_numpy(array[indices[start : start + _CHUNK]])[:, None]
-        images[start : start + _CHUNK] = fit_tensor(chunk, config)
-    return Decoded(images, indices)
+    for start in range(0, len(indices), step):
+        images = fit_tensor(torch.from_numpy(array[indices[start : start + step]])[:, None], config)
+        yield Piece(images.expand(-1, channels, -1, -1), [], [])
 
 
-def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataConfig) -> Decoded:
-    channels = 3 if config.grey is False else 1
-    images = torch.empty(len(indices), channels, config.resolution, config.resolution, dtype=torch.uint8)
-    positions: list[int] = []
+def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataConfig, step: int) -> Iterator[Piece]:
+    arrays: list[npt.NDArray[np.uint8]] = []
+    missing: list[int] = []
     left_out: list[str] = []
 
     # One thread on purpose: with a pool of two, CIFAR-10 took twice as long; only larger JPEGs gained, at most a fifth.
@@ -96,16 +155,25 @@ def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataConfig) -
                     arrived=unreadable,
                     remedy="mend or remove it, or --data.strict false to leave such images out",
                 ) from error
+            missing.append(index)
             left_out.append(unreadable)
             continue
-        array = fit_image(image, config, encoded.name)
-        if array.shape[0] > images.shape[1]:
-            images = images.expand(-1, 3, -1, -1).contiguous()
-        images[len(positions)].numpy()[...] = array
-        positions.append(index)
-    if left_out:
-        images = images[: len(positions)].clone()
-    return Decoded(images, np.asarray(positions, dtype=np.int64), tuple(left_out))
+        arrays.append(fit_image(image, config, encoded.name))
+        if len(arrays) == step:
+            yield Piece(_stacked(arrays), missing, left_out)
+            arrays, missing, left_out = [], [], []
+    if arrays or missing:
+        yield Piece(_stacked(arrays) if arrays else _none(config), missing, left_out)
+
+
+def _stacked(arrays: list[npt.NDArray[np.uint8]]) -> StoredImages:
+    """Arrays [1 or 3, R, R] as one tensor, all with three channels if one of them has three."""
+    channels = max(len(array) for array in arrays)
+    return torch.from_numpy(np.stack([np.broadcast_to(array, (channels, *array.shape[1:])) for array in arrays]))
+
+
+def _none(config: DataConfig) -> StoredImages:
+    return torch.empty(0, 1, config.resolution, config.resolution, dtype=torch.uint8)
 
 
 def _reason(error: Exception) -> str:
@@ -230,10 +298,3 @@ def _square_tensor(images: Tensor, target: int) -> Tensor:
         images = interpolate(images, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
     top, left = (height - target) // 2, (width - target) // 2
     return images[:, :, top : top + target, left : left + target]
-
-
-def unify_channels(first: StoredImages, second: StoredImages) -> tuple[StoredImages, StoredImages]:
-    """Both with three channels if one of them has three."""
-    channels = max(first.shape[1], second.shape[1])
-    widened: Iterator[StoredImages] = (images.expand(-1, channels, -1, -1).contiguous() for images in (first, second))
-    return next(widened), next(widened)

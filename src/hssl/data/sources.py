@@ -13,12 +13,13 @@ from torch import Tensor
 from hssl.config import DataConfig
 from hssl.data import folder, hub, idx, parquet
 from hssl.data.digits import read_digits
-from hssl.data.image_store import ImageStore, channel_statistics
 from hssl.data.labels import balanced_choice, encode_labels, hold_out
-from hssl.data.pixels import Decoded, decode, unify_channels
-from hssl.data.split import Indices, Source, Split
+from hssl.data.mapped_decoding import DecodedFile, decode_to_file
+from hssl.data.memory import available_memory
+from hssl.data.pixels import Decoded, decode
+from hssl.data.split import ArrayPixels, Indices, Source, Split
+from hssl.data.store import Store
 from hssl.errors import ConfigurationError, DataError, nearest
-from hssl.shapes import StoredImages
 
 # A held-out split belongs to the data, not to the run: every seed is measured on the same images.
 _HOLD_OUT_SEED = (20221108,)
@@ -42,8 +43,8 @@ class DataSets:
         notes: one line for everything that is not as one might expect, such as images left out.
     """
 
-    train: ImageStore
-    test: ImageStore
+    train: Store
+    test: Store
     channels: int
     num_classes: int | None
     source: str
@@ -53,8 +54,9 @@ class DataSets:
         """A hash over both stores: names of the classes, labels and every pixel, in their order."""
         digest = hashlib.sha256(repr(self.train.class_names).encode())
         for store in (self.train, self.test):
-            digest.update(repr(tuple(store.images.shape)).encode())
-            digest.update(store.images.cpu().contiguous().numpy().data)
+            digest.update(repr(store.shape).encode())
+            for piece in store.pieces():
+                digest.update(piece.cpu().numpy().data)
             digest.update(b"none" if store.labels is None else store.labels.cpu().numpy().tobytes())
         return digest.hexdigest()[:32]
 
@@ -74,7 +76,8 @@ def load_data(config: DataConfig, seed: int = 0) -> DataSets:
     """Opens, chooses, decodes and normalises the configured images.
 
     With `config.root` the layout is told by what the folder holds: IDX files, parquet files, a saved Hugging Face data
-    set or image files. Only chosen images are decoded. Statistics come from the training store alone.
+    set or image files. Only chosen images are decoded, into memory or into files of the cache as `config.store` says:
+    the images, their statistics and their order are the same. Statistics come from the training store alone.
 
     Args:
         seed: of the choice of `train_images` and `test_images`; it does not move the border between train and test.
@@ -98,22 +101,23 @@ def load_data(config: DataConfig, seed: int = 0) -> DataSets:
 
     train_rows, train_labels = _choose(train_rows, train_labels, config.train_images, (seed, _TRAIN), "training", notes)
     test_rows, test_labels = _choose(test_rows, test_labels, config.test_images, (seed, _TEST), "test", notes)
-    train_images, train_labels = _decoded(train, train_rows, train_labels, config, "training", notes, at_least=2)
-    test_images, test_labels = _decoded(test, test_rows, test_labels, config, "test", notes, at_least=1)
-    train_images, test_images = unify_channels(train_images, test_images)
+    to_file = _is_mapped(config, {"training": (train, train_rows), "test": (test, test_rows)}, notes)
+    train_part = _decoded(train, train_rows, config, to_file, "training", notes, at_least=2)
+    test_part = _decoded(test, test_rows, config, to_file, "test", notes, at_least=1)
 
-    channels = train_images.shape[1]
+    # Both with three channels if one of them has three.
+    channels = max(train_part.images.shape[1], test_part.images.shape[1])
     mean, std = torch.zeros(channels), torch.ones(channels)
     if config.normalize == "standardize":
-        mean, std = channel_statistics(train_images)
+        mean, std = train_part.statistics(channels)
     if config.name in _KNOWN and config.root is not None:
         _check_known(config, channels, len(names))
     return DataSets(
-        train=ImageStore(train_images, _tensor(train_labels), mean, std, names),
-        test=ImageStore(test_images, _tensor(test_labels), mean, std, names),
+        train=train_part.store(_kept(train_labels, train_rows, train_part), mean, std, names, channels),
+        test=test_part.store(_kept(test_labels, test_rows, test_part), mean, std, names, channels),
         channels=channels,
         num_classes=len(names) or None,
-        source=f"{source.description}: {len(train_images):,} training and {len(test_images):,} test images",
+        source=f"{source.description}: {len(train_part.images):,} training and {len(test_part.images):,} test images",
         notes=tuple(notes),
     )
 
@@ -224,17 +228,33 @@ def _choose(
     return rows[chosen], None if labels is None else labels[chosen]
 
 
+def _is_mapped(config: DataConfig, chosen: dict[str, tuple[Split, Indices]], notes: list[str]) -> bool:
+    """Whether the images go to a file: if they are told to, or would take more than half of the memory that is left."""
+    if config.store != "auto":
+        return config.store == "mapped"
+    needed = sum(len(rows) * _most_channels(split, config) for split, rows in chosen.values()) * config.resolution**2
+    available = available_memory()
+    if available is None or needed <= available / 2:
+        return False
+    notes.append(
+        f"decoded, the images take up to {needed / 1e9:.2f} GB, and {available / 1e9:.2f} GB of memory are left: they "
+        "are read from a file (data.store mapped)"
+    )
+    return True
+
+
+def _most_channels(split: Split, config: DataConfig) -> int:
+    if config.grey is not None:
+        return 1 if config.grey else 3
+    if isinstance(split.pixels, ArrayPixels):
+        return 1
+    return _KNOWN[config.name][0] if config.name in _KNOWN else 3
+
+
 def _decoded(
-    split: Split,
-    rows: Indices,
-    labels: Indices | None,
-    config: DataConfig,
-    what: str,
-    notes: list[str],
-    *,
-    at_least: int,
-) -> tuple[StoredImages, Indices | None]:
-    decoded: Decoded = decode(split, rows, config)
+    split: Split, rows: Indices, config: DataConfig, to_file: bool, what: str, notes: list[str], *, at_least: int
+) -> Decoded | DecodedFile:
+    decoded = decode_to_file(split, rows, config) if to_file else decode(split, rows, config)
     if decoded.left_out:
         named = ", ".join(decoded.left_out[:_NAMED_AT_MOST])
         rest = len(decoded.left_out) - _NAMED_AT_MOST
@@ -249,7 +269,14 @@ def _decoded(
             accepted=f"at least {at_least}",
             remedy="add images",
         )
-    return decoded.images, None if labels is None else labels[np.searchsorted(rows, decoded.positions)]
+    return decoded
+
+
+def _kept(labels: Indices | None, rows: Indices, decoded: Decoded | DecodedFile) -> Tensor | None:
+    """The labels of those rows that could be read, int64."""
+    if labels is None:
+        return None
+    return torch.from_numpy(labels[np.searchsorted(rows, decoded.positions)].astype(np.int64))
 
 
 def _check_known(config: DataConfig, channels: int, classes: int) -> None:
@@ -265,7 +292,3 @@ def _check_known(config: DataConfig, channels: int, classes: int) -> None:
         accepted=f"{kinds[known_channels]} images of {known_classes} classes for data.name {config.name}",
         remedy="start from a folder-* recipe (data.name folder) for other images, or correct --data.root",
     )
-
-
-def _tensor(labels: Indices | None) -> Tensor | None:
-    return None if labels is None else torch.from_numpy(labels.astype(np.int64))

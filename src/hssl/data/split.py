@@ -34,10 +34,15 @@ class ArrayPixels:
 
 @dataclass(frozen=True)
 class EncodedPixels:
-    """Image files, read on demand: `read(indices)` yields one `Encoded` an index, for indices in ascending order."""
+    """Image files, read on demand: `read(indices)` yields one `Encoded` an index, for indices in ascending order.
+
+    `files` are all files that the images lie in; `version` tells apart what is read from the same files.
+    """
 
     count: int
     read: Callable[[Indices], Iterator[Encoded]]
+    files: tuple[Path, ...]
+    version: str = ""
 
     def __len__(self) -> int:
         return self.count

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hssl.data.image_store import ImageStore
+from hssl.data.store import Store
 from hssl.errors import DataError, SizeError
 
 
-def embed(encode: Callable[[Tensor], Tensor], store: ImageStore, batch_size: int = 256) -> Tensor:
+def embed(encode: Callable[[Tensor], Tensor], store: Store, batch_size: int = 256) -> Tensor:
     """The features of every image of a store, in the store's order.
 
     Args:
@@ -28,7 +28,7 @@ def embed(encode: Callable[[Tensor], Tensor], store: ImageStore, batch_size: int
         raise DataError("there are no images to embed", accepted="a store with one image or more")
     parts: list[Tensor] = []
     with torch.inference_mode():
-        for indices in torch.split(torch.arange(len(store), device=store.images.device), batch_size):
+        for indices in torch.split(torch.arange(len(store), device=store.device), batch_size):
             features = encode(store.batch(indices))
             if features.ndim != 2 or features.shape[0] != indices.numel():
                 raise SizeError(

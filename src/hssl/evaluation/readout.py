@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from hssl.data.image_store import ImageStore
+from hssl.data.store import Store
 from hssl.errors import DataError
 
 LEARNING_RATE = 1e-3
@@ -16,7 +16,7 @@ WEIGHT_DECAY = 1e-4
 def fit_readout(
     readout: nn.Module,
     features: Callable[[Tensor], Tensor],
-    store: ImageStore,
+    store: Store,
     *,
     epochs: int,
     batch_size: int,
@@ -41,7 +41,7 @@ def fit_readout(
         DataError: no labels, or a loss that is not finite.
     """
     labels = _labels(store)
-    device = store.images.device
+    device = store.device
     generator = torch.Generator().manual_seed(seed)
     read = _cached(features, store, batch_size, cache_bytes)
     optimizer = torch.optim.AdamW(readout.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -63,7 +63,7 @@ def fit_readout(
     readout.eval()
 
 
-def readout_accuracy(predict: Callable[[Tensor], Tensor], store: ImageStore, batch_size: int = 256) -> float:
+def readout_accuracy(predict: Callable[[Tensor], Tensor], store: Store, batch_size: int = 256) -> float:
     """Top-1 accuracy in percent over all images of a store (micro average), as in tables 1 and 2 of the paper.
 
     Args:
@@ -76,7 +76,7 @@ def readout_accuracy(predict: Callable[[Tensor], Tensor], store: ImageStore, bat
     labels = _labels(store)
     metric: MulticlassAccuracy | None = None
     with torch.inference_mode():
-        for indices in torch.split(torch.arange(len(store), device=store.images.device), batch_size):
+        for indices in torch.split(torch.arange(len(store), device=store.device), batch_size):
             logits = predict(store.batch(indices)).float()
             if not torch.isfinite(logits).all():
                 raise _diverged("logits with NaN or infinity")
@@ -96,7 +96,7 @@ def readout_accuracy(predict: Callable[[Tensor], Tensor], store: ImageStore, bat
     return 100.0 * float(metric.compute())
 
 
-def _labels(store: ImageStore) -> Tensor:
+def _labels(store: Store) -> Tensor:
     if store.labels is None:
         raise DataError(
             "the images have no labels, and a readout needs them",
@@ -122,10 +122,10 @@ def _batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
 
 
 def _cached(
-    features: Callable[[Tensor], Tensor], store: ImageStore, batch_size: int, cache_bytes: int
+    features: Callable[[Tensor], Tensor], store: Store, batch_size: int, cache_bytes: int
 ) -> Callable[[Tensor], Tensor]:
     """Reads features by index: from memory where all of them fit, else through the network."""
-    device = store.images.device
+    device = store.device
 
     def compute(indices: Tensor) -> Tensor:
         # no_grad, not inference_mode: the readout's backward pass needs these tensors.

@@ -1,0 +1,91 @@
+"""As a script: how much memory a process takes at most for image sets that lie in a file, and for the same in memory.
+
+memory_use.py FOLDER: prints {"size": bytes of the images, "mapped": peak, "memory": peak} for an epoch of batches and
+for the decoding of a folder. Peaks are of anonymous memory: the pages of a mapped file do not count, since the system
+takes them back whenever it needs them. Linux only.
+"""
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hssl.config import DataConfig
+from hssl.data import BatchLoader, ImageStore, MappedStore, Store, load_data
+from hssl.data.mapped_file import MappedFile, MappedWriter
+from small_runs import write_images
+
+SIDE = 128
+PIECES, IN_A_PIECE, BATCH = 22, 256, 32
+IMAGES = 150
+
+
+def anonymous_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def peak(work: Callable[[], object]) -> int:
+    """Anonymous bytes at most while it works, looked at every millisecond."""
+    highest = 0
+    finished = threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not finished.wait(0.001):
+            highest = max(highest, anonymous_bytes())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    work()
+    finished.set()
+    thread.join()
+    return max(highest, anonymous_bytes())
+
+
+def write_random(path: Path) -> int:
+    """Some 270 MB of random images, written piece by piece; returns their number of bytes."""
+    piece = torch.randint(0, 256, (IN_A_PIECE, 3, SIDE, SIDE), dtype=torch.uint8)
+    with MappedWriter(path, SIDE) as writer:
+        for shift in range(PIECES):
+            writer.append(piece.roll(shift, 0))
+    return PIECES * piece.numel()
+
+
+def epoch(store: Store) -> None:
+    for batch in BatchLoader(store, BATCH, seed=0):
+        assert batch.images.shape == (BATCH, 3, SIDE, SIDE)
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    before = anonymous_bytes()
+    path = folder / "random.npy"
+    size = write_random(path)
+    statistics = torch.zeros(3), torch.ones(3)
+    # Small files, large images: what counts here are the decoded bytes.
+    root = str(write_images(folder / "images", IMAGES, size=8))
+    sizes = {"name": "folder", "root": root, "resolution": 512, "fit": "resize", "grey": False}
+
+    def decode(store: str) -> None:
+        load_data(DataConfig(**sizes, normalize="standardize", store=store)).summary()
+
+    def hold() -> None:
+        assert len(ImageStore(torch.from_numpy(np.load(path)), None, *statistics)) == PIECES * IN_A_PIECE
+
+    # What one leaves behind counts for the next one too, so those that should take little come first.
+    decoding = {"size": IMAGES * 3 * 512 * 512, "mapped": peak(lambda: decode("mapped"))}
+    epochs = {"size": size, "mapped": peak(lambda: epoch(MappedStore(MappedFile(path), None, *statistics)))}
+    decoding["memory"], epochs["memory"] = peak(lambda: decode("memory")), peak(hold)
+    for peaks in (decoding, epochs):
+        peaks["mapped"] -= before
+        peaks["memory"] -= before
+    print(json.dumps({"decoding": decoding, "epoch": epochs}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -11,19 +11,22 @@ References:
     Chen, Kornblith, Norouzi, Hinton, 'A Simple Framework for Contrastive Learning', ICML 2020, equation 1.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from hssl.errors import ConfigurationError, SizeError
+from hssl.objectives.blockwise import blockwise_log_denominators
 from hssl.shapes import Projections, Scalar
 
-# A block of examples holds at most this many logits (256 MiB in float32): a batch of 4096 is one block.
-_LOGITS_IN_A_BLOCK = 2**26
+# Examples along a side of a tile. CPU: 1 MiB of logits, a core's cache; 128 to 512 measure alike. Accelerators: 64 MiB,
+# as every tile costs some ten kernel launches.
+_BLOCK_ROWS_CPU = 256
+_BLOCK_ROWS_ACCELERATOR = 2048
+# Up to here the dense formulation is no slower: the calls cost more than the logits.
+_DENSE_EXAMPLES = 64
 
 
 class PairObjective(Protocol):
@@ -60,17 +63,24 @@ def contrastive(
         temperature: tau > 0.
         rows: the examples i whose terms are averaged; all N stay in the denominators. With equal shares the mean over
             shares is the value over all. None: every example.
-        block_rows: examples whose logits are held at once; more than one block is recomputed in the backward pass.
-            None: as many as fit 2^26 logits.
+        block_rows: examples along a side of a tile of logits. N or more: the dense formulation, all logits at once and
+            kept for the backward pass. Fewer: tiles, one at a time in either pass; memory grows with N * D only. None:
+            dense up to 64 examples, else tiles of 256 examples on a CPU, 2048 elsewhere. Nothing but rounding, memory
+            and time depend on it.
 
     Returns:
-        A scalar: float64 for float64 inputs, else float32, also for half inputs and inside autocast.
+        A scalar: float64 for float64 inputs, else float32, also for half inputs and inside autocast. First
+        derivatives only, unless dense.
 
     Raises:
         SizeError: shapes that differ or are not [N, D], N < 2 (no negatives), or an empty share.
-        ConfigurationError: a temperature that is not positive, strided rows, or block_rows < 1.
+        ConfigurationError: a temperature that is not positive, strided rows, block_rows < 1, or a second derivative
+            of tiles.
     """
-    return _mean_term(_contrastive_terms, projections_1, projections_2, temperature, rows, block_rows)
+    log_denominators, positives = _log_denominators_and_positives(
+        projections_1, projections_2, temperature, rows, block_rows, without_pair=True
+    )
+    return (log_denominators.logsumexp(dim=1) - positives).mean()
 
 
 def nt_xent(
@@ -88,7 +98,10 @@ def nt_xent(
     All 2N projections are anchors; `rows` names examples, and both their anchors are averaged. Arguments, result and
     errors are those of `contrastive`.
     """
-    return _mean_term(_nt_xent_terms, projections_1, projections_2, temperature, rows, block_rows)
+    log_denominators, positives = _log_denominators_and_positives(
+        projections_1, projections_2, temperature, rows, block_rows, without_pair=False
+    )
+    return (log_denominators.mean(dim=1) - positives).mean()
 
 
 class Contrastive(nn.Module):
@@ -121,76 +134,55 @@ class NTXent(nn.Module):
         return f"[N, D], [N, D] -> [], temperature={self.temperature}"
 
 
-# directions [2, N, D] of both views, temperature, first and last + 1 example of the block -> one term an example [n]
-_Terms = Callable[[Tensor, float, int, int], Tensor]
-
-
-def _mean_term(
-    terms: _Terms,
+def _log_denominators_and_positives(
     projections_1: Tensor,
     projections_2: Tensor,
     temperature: float,
     rows: slice | None,
     block_rows: int | None,
-) -> Tensor:
+    *,
+    without_pair: bool,
+) -> tuple[Tensor, Tensor]:
+    """Of the n examples of `rows`: log sum exp(s / tau) over what each anchor meets, [n, 2]; s(i_1, i_2) / tau, [n].
+
+    An anchor meets every projection but itself or, with `without_pair`, but both views of its example.
+    """
     _check_temperature(temperature)
     _check_projections(projections_1, projections_2)
     examples = projections_1.shape[0]
     start, stop = _share(rows, examples)
     if block_rows is None:
-        block_rows = max(1, _LOGITS_IN_A_BLOCK // (4 * examples))
+        dense = examples <= _DENSE_EXAMPLES
+        block_rows = _BLOCK_ROWS_CPU if projections_1.device.type == "cpu" else _BLOCK_ROWS_ACCELERATOR
     elif block_rows < 1:
         raise ConfigurationError("a block has at least one example", arrived=f"block_rows = {block_rows}")
+    else:
+        dense = block_rows >= examples
 
     # Half precision has too few digits for similarities divided by 0.1, and autocast would put the products there.
     with torch.autocast(projections_1.device.type, enabled=False):
-        stacked = torch.stack([projections_1, projections_2])
+        stacked = torch.stack([projections_1, projections_2], dim=1)
         directions = functional.normalize(stacked if stacked.dtype == torch.float64 else stacked.float(), dim=2)
-        if stop - start <= block_rows:
-            return terms(directions, temperature, start, stop).mean()
-        blocks = [
-            checkpoint(
-                terms,
-                directions,
-                temperature,
-                first,
-                min(first + block_rows, stop),
-                use_reentrant=False,
-                preserve_rng_state=False,
-            )
-            for first in range(start, stop, block_rows)
-        ]
-        return torch.cat(blocks).mean()
+        vectors = directions * temperature**-0.5  # [N, 2, D], with <v(i_j), v(k_l)> = s(i_j, k_l) / tau
+        positives = (vectors[start:stop, 0] * vectors[start:stop, 1]).sum(dim=1)
+        if dense:
+            return _dense_log_denominators(vectors, start, stop, without_pair=without_pair), positives
+        log_denominators = blockwise_log_denominators(
+            vectors, start, stop, block_rows=block_rows, largest_logit=1 / temperature, without_pair=without_pair
+        )
+        return log_denominators, positives
 
 
-def _contrastive_terms(directions: Tensor, temperature: float, start: int, stop: int) -> Tensor:
-    logits = _logits(directions, temperature, start, stop)  # [2, n, 2, N]
-    example = torch.arange(directions.shape[1], device=directions.device)
-    same_example = example[start:stop, None, None] == example  # [n, 1, N]
-    by_view = logits.masked_fill(same_example, float("-inf")).logsumexp(dim=(2, 3))  # [2, n], along contiguous memory
-    denominators = by_view.logsumexp(dim=0)
-    return denominators - _positives(directions, temperature, start, stop)
-
-
-def _nt_xent_terms(directions: Tensor, temperature: float, start: int, stop: int) -> Tensor:
-    logits = _logits(directions, temperature, start, stop)  # [2, n, 2, N]
-    example = torch.arange(directions.shape[1], device=directions.device)
-    view = torch.arange(2, device=directions.device)
-    same_example = example[start:stop, None, None] == example  # [n, 1, N]
-    anchor_itself = same_example & (view[:, None, None, None] == view[:, None])  # [2, n, 2, N]
-    denominators = logits.masked_fill(anchor_itself, float("-inf")).logsumexp(dim=(2, 3))  # [2, n]
-    return denominators.mean(dim=0) - _positives(directions, temperature, start, stop)
-
-
-def _logits(directions: Tensor, temperature: float, start: int, stop: int) -> Tensor:
-    """s(i_j, k_l) / tau for the examples i of a block: [j, i, l, k]."""
-    _, examples, width = directions.shape
-    anchors = directions[:, start:stop].reshape(2 * (stop - start), width) / temperature
-    return (anchors @ directions.reshape(2 * examples, width).T).view(2, stop - start, 2, examples)
-
-
-def _positives(directions: Tensor, temperature: float, start: int, stop: int) -> Tensor:
-    return (directions[0, start:stop] * directions[1, start:stop]).sum(dim=1) / temperature
+def _dense_log_denominators(vectors: Tensor, start: int, stop: int, *, without_pair: bool) -> Tensor:
+    """What `blockwise_log_denominators` computes, with all logits at once and by plain autograd."""
+    flat = vectors.flatten(0, 1)
+    anchors = slice(2 * start, 2 * stop)
+    logits = flat[anchors] @ flat.T  # [2n, 2N]
+    index = torch.arange(len(flat), device=flat.device)
+    if without_pair:
+        index = index // 2  # the example of each projection
+    left_out = index[anchors, None] == index
+    return logits.masked_fill(left_out, float("-inf")).logsumexp(dim=1).view(stop - start, 2)
 
 
 def _share(rows: slice | None, examples: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Group axioms and equivariance laws as plain functions, and slow twins of the actions to hold them against."""
+"""Group axioms, equivariance laws and equality of plans as plain functions, and slow twins to hold them against."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from hssl.groups import Dihedral, Group, Product, Rotations, Translations
+from hssl.groups import Dihedral, Group, Product, Rotations, Scales, Translations
+from hssl.layers import PlanChoice, SteerableConv2d
 
 PAPER_SCALES = (1.0, 1.25, 1.33, 1.5, 1.66, 1.75)
 
@@ -26,6 +27,17 @@ CLOSED: dict[str, Callable[[], Group]] = {
 }
 # The groups whose networks are exact under quarter turns, without and with mirrors.
 TURNING: dict[str, Callable[[], Group]] = {"C4": Rotations, "D4": Dihedral}
+# Groups whose filters differ in what the plans know of them: turned, scaled, both, or alike; zero-padded and wrapped.
+PLANNED: dict[str, Callable[[], Group]] = {
+    "scales": lambda: Scales(PAPER_SCALES),
+    "far scales": lambda: Scales((1.0, 1.3, 2.4)),
+    "C4": Rotations,
+    "D4": Dihedral,
+    "shifts": Translations,
+    "torus": lambda: Translations(circular=True),
+    "C4 x scales": lambda: Product(Rotations(), Scales((1.0, 1.7))),
+    "C4 x torus": lambda: Product(Rotations(), Translations(circular=True)),
+}
 # Relative errors that rounding alone explains.
 BOUNDS = {torch.float64: 1e-12, torch.float32: 1e-5}
 
@@ -158,3 +170,27 @@ def shift_error(function: Callable[[Tensor], Tensor], inputs: Tensor, steps: tup
     pixels = (steps[0] * stride, steps[1] * stride)
     with torch.no_grad():
         return error(function(inputs.roll(pixels, (-2, -1))), function(inputs).roll(steps, (-2, -1)))
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+def outcome(layer: SteerableConv2d, inputs: Tensor, plan: PlanChoice) -> dict[str, Tensor]:
+    """The output of a layer and the gradients of its input and parameters, computed by a plan; all [...]."""
+    layer.plan = plan
+    layer.zero_grad()
+    given = inputs.detach().clone().requires_grad_()
+    out = layer(given)
+    out.backward(noise(*out.shape, seed=7, dtype=out.dtype))
+    gradients = {"input": given.grad, **{name: parameter.grad for name, parameter in layer.named_parameters()}}
+    assert all(gradient is not None for gradient in gradients.values())
+    return {
+        "output": out.detach(),
+        **{name: gradient.clone() for name, gradient in gradients.items() if gradient is not None},
+    }
+
+
+def plan_error(layer: SteerableConv2d, inputs: Tensor, plan: PlanChoice) -> float:
+    """The largest error of a plan against the plain formulation, over the output and all gradients."""
+    plain, planned = outcome(layer, inputs, "plain"), outcome(layer, inputs, plan)
+    return max(error(planned[name], plain[name]) for name in plain)

@@ -7,53 +7,96 @@ import pytest
 import torch
 from torch import nn
 
-from hssl.backbones import Backbone, CIFAR10ResNet20, ResNet20, ThreeLayer, TinyImageNetResNet20, randomize_statistics
+from hssl.backbones import (
+    CIFAR10ResNet20,
+    ResNet20,
+    SteerableBackbone,
+    ThreeLayer,
+    TinyImageNetResNet20,
+    randomize_statistics,
+)
 from hssl.backbones.backbone import scaled
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Group, Product, Rotations, Scales, Translations, Unstructured
 from hssl.groups.translations import shift
-from hssl.layers import GroupConv2d, PlainConv2d
+from hssl.layers import GroupBatchNorm, GroupConv2d, PlainConv2d, PlanChoice
 from laws import BOUNDS, PAPER_SCALES, TURNING, error, noise, shift_error, turning_errors
 
 # The paper's three networks, of both families: class, channels, a size that is legal for turns, total stride.
-NETWORKS: dict[str, tuple[Callable[..., Backbone], int, int, int]] = {
+NETWORKS: dict[str, tuple[Callable[..., SteerableBackbone], int, int, int]] = {
     "three-layer": (ThreeLayer, 1, 29, 4),
     "cifar10": (CIFAR10ResNet20, 3, 25, 4),
     "tiny-imagenet": (TinyImageNetResNet20, 3, 25, 8),
 }
 
+# Folded streams are one stream turned, whatever the size and the filters: laws have to hold, and controls to fail, in
+# the plain formulation.
+PLANS: tuple[PlanChoice, ...] = ("plain", "auto")
+
 
 def built(
-    name: str, group: Group, resolution: int | None = None, *, dtype: torch.dtype = torch.float64, **settings: object
-) -> Backbone:
+    name: str,
+    group: Group,
+    resolution: int | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
+    plan: PlanChoice = "auto",
+    **settings: object,
+) -> SteerableBackbone:
     """A narrow network with random statistics in every BatchNorm, in eval mode."""
     kind, channels, legal, _ = NETWORKS[name]
     torch.manual_seed(0)
     network = kind(group, in_channels=channels, resolution=resolution or legal, width=1 / 32, **settings).to(dtype)
+    network.plan = plan
     randomize_statistics(network, torch.Generator().manual_seed(1))
     return network.eval()
 
 
-def images_for(network: Backbone, batch: int = 2, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+def images_for(network: SteerableBackbone, batch: int = 2, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return noise(batch, network.in_channels, network.resolution, network.resolution, dtype=dtype)
 
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("dtype", BOUNDS)
-@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("full", "plan"), [(False, "plain"), (False, "auto"), (True, "plain")])
 @pytest.mark.parametrize("turning", TURNING)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_turns_and_mirrors_are_exact(name: str, turning: str, full: bool, dtype: torch.dtype, training: bool) -> None:
+def test_turns_and_mirrors_are_exact(
+    name: str, turning: str, full: bool, plan: PlanChoice, dtype: torch.dtype, training: bool
+) -> None:
     group = TURNING[turning]()
-    network = built(name, group, full_extent=full, dtype=dtype).train(training)
+    network = built(name, group, full_extent=full, dtype=dtype, plan=plan).train(training)
     errors = turning_errors(network.maps, images_for(network, dtype=dtype), range(group.order))
-    assert max(errors) <= BOUNDS[dtype]
+    bound = BOUNDS[dtype]
+    if plan == "auto" and training and dtype == torch.float32:
+        # Folded rows of turned images are the same rows in another order, and BatchNorm adds them up in that order. On
+        # a CPU torch does so in float32 for channels-last maps and in float64 for contiguous ones.
+        bound = 2e-5
+    assert max(errors) <= bound
 
 
+@pytest.mark.parametrize("turning", TURNING)
+def test_rounding_in_train_mode_is_that_of_the_batch_norm(turning: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the wider bound above: with sums in float64 nothing is left of the error."""
+
+    def wide(self: GroupBatchNorm, values: torch.Tensor) -> torch.Tensor:
+        variance, mean = torch.var_mean(values.double(), (0, 2, 3), correction=0, keepdim=True)
+        normal = (values - mean.float()) * (variance.float() + self.eps).rsqrt()
+        return normal * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+
+    group = TURNING[turning]()
+    network = built("cifar10", group, dtype=torch.float32).train()
+    images = images_for(network, dtype=torch.float32)
+    narrow = max(turning_errors(network.maps, images, range(group.order)))
+    monkeypatch.setattr(GroupBatchNorm, "forward", wide)
+    assert max(turning_errors(network.maps, images, range(group.order))) <= 3e-6 < narrow
+
+
+@pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_library_action_is_the_one_that_holds(name: str) -> None:
+def test_the_library_action_is_the_one_that_holds(name: str, plan: PlanChoice) -> None:
     """f(T_g x) = Γ_g f(x) in the project's own words, and of two elements one after the other."""
-    network = built(name, Rotations())
+    network = built(name, Rotations(), plan=plan)
     images = images_for(network)
     features = network(images)
     order = features.group.second.order
@@ -69,7 +112,7 @@ def test_the_library_action_is_the_one_that_holds(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_refusal_is_right_at_every_size(name: str) -> None:
     """Legal sizes are exact; at the others the same layers, put together by hand, break the law."""
-    network = built(name, Rotations())
+    network = built(name, Rotations(), plan="plain")
     legal_sizes = []
     for size in range(16, 34):
         errors = turning_errors(network.maps, noise(1, network.in_channels, size, size), [1, 2, 3])
@@ -110,10 +153,11 @@ def test_sizes_that_are_none_are_refused(name: str, size: int) -> None:
         NETWORKS[name][0](Scales((1.0,)), in_channels=1, resolution=size, width=1 / 32)
 
 
+@pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("basis", ["sesn", "untruncated"])
 @pytest.mark.parametrize(("name", "size"), [("three-layer", 32), ("cifar10", 24), ("tiny-imagenet", 32)])
-def test_circular_shifts_are_exact(name: str, size: int, basis: str) -> None:
-    network = built(name, Translations(circular=True), size, basis=basis)
+def test_circular_shifts_are_exact(name: str, size: int, basis: str, plan: PlanChoice) -> None:
+    network = built(name, Translations(circular=True), size, basis=basis, plan=plan)
     stride = NETWORKS[name][3]
     side = size // stride
     assert network.feature_group == Translations((side, side), stride=stride, circular=True)
@@ -162,10 +206,11 @@ def test_zero_padded_shifts_are_exact_off_the_border_and_not_at_it() -> None:
     assert error(after[..., rows:4, columns:], expected[..., rows:4, columns:]) > 1e-2
 
 
+@pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_with_extent_one_the_streams_are_one_network_on_turned_images(name: str) -> None:
+def test_with_extent_one_the_streams_are_one_network_on_turned_images(name: str, plan: PlanChoice) -> None:
     """z_r = rot_r Φ(rot_-r x)."""
-    network = built(name, Rotations())
+    network = built(name, Rotations(), plan=plan)
     images = images_for(network, 1)
     with torch.no_grad():
         z = network.maps(images)
@@ -188,14 +233,15 @@ class NormByStream(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(4 * channels)
 
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.norm(values.flatten(1, 2))
-        return out.reshape(values.shape)
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows image after image with their four streams, as the plain formulation has them."""
+        out: torch.Tensor = self.norm(rows.reshape(-1, self.norm.num_features, *rows.shape[2:]))
+        return out.reshape(rows.shape)
 
 
 @pytest.mark.parametrize("wrong", ["kernels", "statistics"])
 def test_one_wrong_layer_is_seen(wrong: str) -> None:
-    network = built("three-layer", Rotations())
+    network = built("three-layer", Rotations(), plan="plain")
     images = images_for(network, 1)
     assert max(turning_errors(network.maps, images, [1, 2, 3])) <= 1e-12
     assert isinstance(network, ThreeLayer)

@@ -9,8 +9,10 @@ from torch.nn import functional as F
 from hssl.backbones import BasicBlock, CIFAR10ResNet20, ResNet20, TinyImageNetResNet20, randomize_statistics
 from hssl.errors import ConfigurationError
 from hssl.groups import Group, Rotations, Scales, Translations
-from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d
+from hssl.layers import PLAN_CHOICES, GroupConv2d, LiftingConv2d, PlanChoice, PointwiseConv2d, RowLayout
 from laws import PAPER_SCALES, TURNING, error, noise, turning_errors
+
+PLAIN = RowLayout((3,) * 6, interleaved=True)
 
 
 @pytest.mark.parametrize(
@@ -64,11 +66,13 @@ def test_parameter_count(
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize(("channels", "stride"), [((2, 2), 1), ((2, 2), 2), ((2, 3), 1), ((2, 3), 2)])
+@pytest.mark.parametrize("plan", ["plain", "auto"])
 @pytest.mark.parametrize("name", TURNING)
-def test_the_block_is_exact(name: str, channels: tuple[int, int], stride: int, full: bool) -> None:
+def test_the_block_is_exact(name: str, plan: PlanChoice, channels: tuple[int, int], stride: int, full: bool) -> None:
     group = TURNING[name]()
     torch.manual_seed(0)
     block = BasicBlock(*channels, group, stride, extent=group.order if full else 1).double()
+    block.conv1.plan = block.conv2.plan = plan
     randomize_statistics(block, torch.Generator().manual_seed(0))
     values = noise(2, 2, group.order, 9, 9)
     for mode in (True, False):
@@ -97,6 +101,36 @@ def test_the_block_is_the_formula(out_channels: int, stride: int) -> None:
     a = norm(x)
     skip = x if block.shortcut is None else block.shortcut(a)
     assert error(block(x), block.conv2(norm(block.conv1(a))) + skip) <= 1e-12
+
+
+@pytest.mark.parametrize("plan", PLAN_CHOICES)
+@pytest.mark.parametrize(("out_channels", "stride"), [(2, 1), (3, 1), (3, 2)])
+def test_the_block_on_rows_is_the_block_on_features(out_channels: int, stride: int, plan: PlanChoice) -> None:
+    """Stream after stream, or image after image in the plain formulation."""
+    torch.manual_seed(0)
+    block = BasicBlock(2, out_channels, Scales(PAPER_SCALES), stride).double()
+    randomize_statistics(block, torch.Generator().manual_seed(0))
+    block.conv1.plan = block.conv2.plan = plan
+    x = noise(3, 2, 6, 9, 9)
+    for mode in (True, False):
+        expected = block.train(mode)(x)
+        # ReLU works in place where it may: neither what is given nor what is kept for the gradient is touched.
+        rows = x.permute(2, 0, 1, 3, 4).flatten(0, 1).requires_grad_()
+        given = rows.detach().clone()
+        if plan == "plain":
+            out = block.rows(rows.reshape(6, 3, *rows.shape[1:]).transpose(0, 1).flatten(0, 1), PLAIN)
+            out = out.reshape(3, 6, *out.shape[1:]).transpose(1, 2)
+        else:
+            out = block.rows(rows, RowLayout((3,) * 6))
+            out = out.reshape(6, 3, *out.shape[1:]).permute(1, 2, 0, 3, 4)
+        assert error(out, expected) <= 1e-12
+        weights = noise(*out.shape, seed=1)
+        of_rows = torch.autograd.grad((out * weights).sum(), (rows, block.conv1.weight, block.norm1.bias))
+        values = x.detach().requires_grad_()
+        of_values = torch.autograd.grad((block(values) * weights).sum(), (values, block.conv1.weight, block.norm1.bias))
+        assert error(of_rows[0].reshape(6, 3, 2, 9, 9).permute(1, 2, 0, 3, 4), of_values[0]) <= 1e-11
+        assert all(error(one, other) <= 1e-11 for one, other in zip(of_rows[1:], of_values[1:], strict=True))
+        assert torch.equal(rows, given)
 
 
 def test_weights_begin_as_normal_numbers_by_fan_out() -> None:

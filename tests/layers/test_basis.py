@@ -1,14 +1,16 @@
 """The Hermite-Gauss basis, its traps, and what cutting it off costs."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from hssl.errors import ConfigurationError
 from hssl.groups import Scales
 from hssl.layers import BasisKind, LiftingConv2d, hermite_gauss_basis
-from hssl.layers.basis import basis_on
+from hssl.layers.basis import basis_on, functions_on, hermite_gauss_functions
 from laws import PAPER_SCALES, noise, randomize
 
 
@@ -151,3 +153,43 @@ def test_the_cast_is_made_once_and_outlives_inference_mode() -> None:
     weight = torch.ones(4, requires_grad=True)
     (weight @ first.flatten(1)).sum().backward()
     assert weight.grad is not None
+
+
+@pytest.mark.parametrize("kind", ["sesn", "untruncated"])
+def test_the_basis_is_the_product_of_its_factors(kind: BasisKind) -> None:
+    """psi_{s,f}(i, j) = u_{s,n}(i) u_{s,m}(j), f = m e + n; normalised alike."""
+    functions = hermite_gauss_functions(7, 3, PAPER_SCALES, kind)
+    basis = hermite_gauss_basis(7, 3, PAPER_SCALES, kind)
+    assert functions.shape == (6, 3, basis.shape[-1])
+    for n in range(3):
+        for m in range(3):
+            product = functions[:, n, :, None] * functions[:, m, None, :]
+            assert torch.equal(basis[m * 3 + n], product)
+            assert n == m or not torch.equal(basis[n * 3 + m], product)
+    torch.testing.assert_close(functions[0].norm(dim=1), torch.ones(3, dtype=torch.float64), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["sesn", "untruncated"])
+@pytest.mark.parametrize("make", [basis_on, functions_on])
+def test_a_compiled_graph_gets_the_same_basis_of_its_own(make: Callable[..., Tensor], kind: BasisKind) -> None:
+    """What a graph is given it may write to; the cache must not hear of it."""
+    arguments = (5, 2, (1.0, 1.9), kind, torch.float32, torch.device("cpu"))
+
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def traced() -> Tensor:
+        return make(*arguments)
+
+    before = make(*arguments).clone()
+    given = traced()
+    assert torch.equal(given, before)
+    given.zero_()
+    assert torch.equal(make(*arguments), before)
+    assert torch.equal(traced(), before)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+@pytest.mark.parametrize("kind", ["sesn", "untruncated"])
+def test_the_operator_keeps_what_it_registered(kind: BasisKind, dimensions: int) -> None:
+    arguments = (dimensions, 7, 3, list(PAPER_SCALES), kind, torch.float32, torch.device("cpu"))
+    result = torch.library.opcheck(torch.ops.hssl.hermite_gauss, arguments)
+    assert set(result.values()) == {"SUCCESS"}

@@ -7,8 +7,21 @@ from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Group, Product, Rotations, Scales, Translations, Unstructured
-from hssl.layers import GroupConv2d
-from laws import BOUNDS, PAPER_SCALES, TURNING, error, moved, multiplication_table, noise, randomize, turning_errors
+from hssl.layers import PLANS, BasisKind, GroupConv2d, PlanChoice
+from laws import (
+    BOUNDS,
+    PAPER_SCALES,
+    PLANNED,
+    TURNING,
+    error,
+    moved,
+    multiplication_table,
+    noise,
+    outcome,
+    plan_error,
+    randomize,
+    turning_errors,
+)
 
 
 def built(group: Group, extent: int = 1, stride: int = 1, kind: type[GroupConv2d] = GroupConv2d) -> GroupConv2d:
@@ -17,13 +30,17 @@ def built(group: Group, extent: int = 1, stride: int = 1, kind: type[GroupConv2d
     return layer
 
 
+# Folded, a layer is turned copies of one convolution by construction: only the plain formulation can break the law.
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize(("size", "stride"), [(8, 1), (9, 1), (9, 2), (10, 3)])
-@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("full", "plan"), [(False, "plain"), (False, "auto"), (True, "plain")])
 @pytest.mark.parametrize("name", TURNING)
-def test_turns_and_mirrors_are_exact(name: str, full: bool, size: int, stride: int, dtype: torch.dtype) -> None:
+def test_turns_and_mirrors_are_exact(
+    name: str, full: bool, plan: PlanChoice, size: int, stride: int, dtype: torch.dtype
+) -> None:
     group = TURNING[name]()
     layer = built(group, group.order if full else 1, stride).to(dtype)
+    layer.plan = plan
     values = noise(2, 3, group.order, size, size, dtype=dtype)
     assert max(turning_errors(layer, values, range(group.order), lifted=True)) <= BOUNDS[dtype]
 
@@ -47,9 +64,11 @@ def test_full_extent_is_the_sum_written_out(name: str) -> None:
         assert error(out[:, :, g], expected + layer.bias.reshape(1, -1, 1, 1)) <= 1e-12
 
 
+@pytest.mark.parametrize("plan", ["plain", "auto"])
 @pytest.mark.parametrize("group", [Rotations(), Scales(PAPER_SCALES)], ids=str)
-def test_with_extent_one_streams_never_mix(group: Group) -> None:
+def test_with_extent_one_streams_never_mix(group: Group, plan: PlanChoice) -> None:
     layer = built(group)
+    layer.plan = plan
     values = noise(1, 3, group.streams, 7, 7)
     other = values.clone()
     other[:, :, 2] += 1
@@ -112,6 +131,59 @@ def test_controls_that_break_the_law_are_seen(kind: type[GroupConv2d], extent: i
     errors = turning_errors(built(Rotations(), extent, kind=kind), noise(1, 3, 4, 9, 9), [0, 1, 2, 3], lifted=True)
     assert errors[0] == 0
     assert min(errors[1:]) > 1e-2
+
+
+# (stride, padding, height, width): no padding, padding smaller than the rim of zeros, sizes of both parities, a map of
+# another height than width, and sizes at which quarter turns are not exact.
+PLACES = [(1, 3, 9, 9), (1, 0, 8, 8), (1, 1, 8, 11), (2, 3, 9, 9), (2, 3, 10, 10), (2, 0, 9, 10), (3, 2, 12, 8)]
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("basis", ["sesn", "untruncated"])
+@pytest.mark.parametrize("plan", [*PLANS, "auto"])
+@pytest.mark.parametrize("name", PLANNED)
+def test_every_plan_equals_the_plain_formulation(
+    name: str, plan: PlanChoice, basis: BasisKind, dtype: torch.dtype
+) -> None:
+    group = PLANNED[name]()
+    for stride, padding, *size in PLACES:
+        layer = GroupConv2d(3, 2, 7, 3, group, stride, padding, bias=True, basis=basis).to(dtype)
+        randomize(layer)
+        values = noise(2, 3, group.streams, *size, dtype=dtype)
+        assert plan_error(layer, values, plan) <= BOUNDS[dtype], (stride, padding, size)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_plan_of_other_filters_would_be_seen(plan: PlanChoice) -> None:
+    """The control: the filters of a scale that is a little off."""
+    layer = GroupConv2d(3, 2, 7, 3, Scales((1.0, 1.7)), padding=3).double()
+    values = noise(2, 3, 2, 9, 9)
+    right = outcome(layer, values, "plain")
+    layer.group = Scales((1.0, 1.6))
+    assert min(error(outcome(layer, values, plan)[name], right[name]) for name in right) > 1e-3
+
+
+@pytest.mark.parametrize("plan", [*PLANS, "auto"])
+@pytest.mark.parametrize("name", ["scales", "C4"])
+def test_the_layout_in_memory_changes_no_number(name: str, plan: PlanChoice) -> None:
+    group = PLANNED[name]()
+    layer = built(group)
+    values = noise(4, 3, group.streams, 9, 9)
+    by_stream = values.permute(2, 0, 1, 3, 4).contiguous().permute(1, 2, 0, 3, 4)
+    channels_last = values.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)
+    strided = noise(8, 3, group.streams, 9, 18)[::2, ..., ::2]
+    strided.copy_(values)
+    for other in (by_stream, channels_last, strided):
+        assert other.stride() != values.stride()
+        assert plan_error(layer, other, plan) <= 1e-12
+        assert error(layer(other), layer(values)) <= 1e-12
+
+
+def test_a_plan_that_a_group_cannot_have_is_another_one() -> None:
+    """Turned scales are no products of one-dimensional functions of one axis each: they are computed dense."""
+    layer = built(Product(Rotations(), Scales((1.0, 1.7))))
+    values = noise(1, 3, 8, 9, 9)
+    assert torch.equal(outcome(layer, values, "separable")["output"], outcome(layer, values, "cropped")["output"])
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,17 @@ import torch
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Product, Rotations, Scales, Translations, Unstructured
 from hssl.groups.translations import shift
-from hssl.layers import BasisKind, LiftingConv2d
+from hssl.layers import PLANS, BasisKind, LiftingConv2d, PlanChoice
 from laws import (
     BOUNDS,
     PAPER_SCALES,
+    PLANNED,
     TURNING,
     error,
     moved,
     moved_features,
     noise,
+    plan_error,
     randomize,
     shift_error,
     turning_errors,
@@ -24,10 +26,14 @@ from laws import (
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("basis", ["sesn", "untruncated"])
 @pytest.mark.parametrize(("size", "stride"), [(11, 1), (12, 1), (11, 2), (13, 3)])
+@pytest.mark.parametrize("plan", ["plain", "direct"])
 @pytest.mark.parametrize("name", TURNING)
-def test_turns_and_mirrors_are_exact(name: str, size: int, stride: int, basis: BasisKind, dtype: torch.dtype) -> None:
+def test_turns_and_mirrors_are_exact(
+    name: str, plan: PlanChoice, size: int, stride: int, basis: BasisKind, dtype: torch.dtype
+) -> None:
     group = TURNING[name]()
     layer = LiftingConv2d(2, 3, 7, 3, group, stride=stride, padding=3, bias=True, basis=basis).to(dtype)
+    layer.plan = plan
     randomize(layer)
     errors = turning_errors(layer, noise(2, 2, size, size, dtype=dtype), range(group.order))
     assert max(errors) <= BOUNDS[dtype]
@@ -122,6 +128,19 @@ def test_output_size_is_that_of_the_nominal_kernel() -> None:
             for basis in ("sesn", "untruncated")
         }
         assert sizes == {(13 + 2 * padding - 7) // stride + 1}
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("basis", ["sesn", "untruncated"])
+@pytest.mark.parametrize("plan", [*PLANS, "auto"])
+@pytest.mark.parametrize("name", PLANNED)
+def test_every_plan_equals_the_plain_formulation(
+    name: str, plan: PlanChoice, basis: BasisKind, dtype: torch.dtype
+) -> None:
+    for stride, padding, size in ((1, 3, (9, 9)), (1, 0, (8, 11)), (2, 3, (9, 9)), (2, 1, (10, 10))):
+        layer = LiftingConv2d(2, 3, 7, 4, PLANNED[name](), stride, padding, bias=True, basis=basis).to(dtype)
+        randomize(layer)
+        assert plan_error(layer, noise(2, 2, *size, dtype=dtype), plan) <= BOUNDS[dtype], (stride, padding, size)
 
 
 def test_the_bias_is_shared_over_the_group() -> None:

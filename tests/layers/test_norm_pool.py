@@ -50,6 +50,19 @@ def test_the_layout_changes_nothing_but_the_speed() -> None:
     assert error(fast.eval()(values), slow.eval()(values)) <= 1e-13
 
 
+def test_rows_are_the_same_features_in_another_order() -> None:
+    """Stream after stream or image after image: the statistics are sums over all of them."""
+    values = noise(4, 3, 6, 5, 5) * 2 + 1
+    whole, by_stream, by_image = (GroupBatchNorm(3).double() for _ in range(3))
+    expected = whole(values)
+    rows = by_stream(values.permute(2, 0, 1, 3, 4).flatten(0, 1))
+    assert error(rows.reshape(6, 4, 3, 5, 5).permute(1, 2, 0, 3, 4), expected) <= 1e-13
+    rows = by_image(values.transpose(1, 2).flatten(0, 1))
+    assert error(rows.reshape(4, 6, 3, 5, 5).transpose(1, 2), expected) <= 1e-13
+    for norm in (by_stream, by_image):
+        torch.testing.assert_close(norm.state_dict(), whole.state_dict(), rtol=1e-13, atol=1e-13)
+
+
 def test_pooling_over_the_group_is_invariant_to_its_permutations() -> None:
     values = noise(2, 3, 8)
     for how in ("max", "mean"):
@@ -67,6 +80,6 @@ def test_pooling_over_the_group_is_invariant_to_its_permutations() -> None:
 def test_bad_values_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="'max' or 'mean'"):
         GroupPool("sum")  # type: ignore[arg-type]
-    for shape in ((2, 3, 5, 5), (2, 4, 4, 5, 5)):
-        with pytest.raises(SizeError, match=r"takes features \[batch, 3, group, height, width\]"):
+    for shape in ((2, 3, 5), (2, 4, 5, 5), (2, 4, 4, 5, 5)):
+        with pytest.raises(SizeError, match=r"takes features \[batch, 3, group,.* or rows \[rows, 3, height, width\]"):
             GroupBatchNorm(3)(torch.zeros(shape))

@@ -2,6 +2,7 @@
 
 from hssl.backbones.backbone import Backbone, randomize_statistics
 from hssl.backbones.resnet20 import BasicBlock, CIFAR10ResNet20, ResNet20, TinyImageNetResNet20
+from hssl.backbones.steerable import SteerableBackbone
 from hssl.backbones.three_layer import ThreeLayer
 from hssl.backbones.unstructured import MLP, PlainResNet20, PlainThreeLayer
 from hssl.backbones.wrap import Wrap
@@ -14,6 +15,7 @@ __all__ = [
     "PlainResNet20",
     "PlainThreeLayer",
     "ResNet20",
+    "SteerableBackbone",
     "ThreeLayer",
     "TinyImageNetResNet20",
     "Wrap",

@@ -41,6 +41,11 @@ class Backbone(nn.Module, ABC):
         """What each layer does to the size of a map, in order; empty for a network without convolutions."""
 
     @property
+    def separate_streams(self) -> bool:
+        """Whether `forward` takes `elements`: streams that can be computed one without the other."""
+        return False
+
+    @property
     def total_stride(self) -> int:
         """Pixels of the image a step of the feature map."""
         return total_stride(self.spatial_steps())
@@ -65,6 +70,11 @@ class Backbone(nn.Module, ABC):
         Raises:
             SizeError: images of another size or number of channels than the network was built for.
         """
+        self._check_images(images)
+        values = self.maps(images)
+        return GroupFeatures(values.reshape(*values.shape[:2], *self.feature_group.axes), self.feature_group)
+
+    def _check_images(self, images: Tensor) -> None:
         expected = (self.in_channels, self.resolution, self.resolution)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise SizeError(
@@ -72,8 +82,6 @@ class Backbone(nn.Module, ABC):
                 arrived=f"a tensor of shape {tuple(images.shape)}",
                 remedy="build the network with the images' channels and resolution",
             )
-        values = self.maps(images)
-        return GroupFeatures(values.reshape(*values.shape[:2], *self.feature_group.axes), self.feature_group)
 
     def materialize(self) -> Backbone:
         """Replace every steerable layer by its plain convolution, in place, for inference: the outputs stay."""

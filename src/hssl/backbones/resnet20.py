@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
-from hssl.backbones.backbone import Backbone, scaled
+from hssl.backbones.backbone import scaled
+from hssl.backbones.steerable import SteerableBackbone
 from hssl.errors import ConfigurationError
 from hssl.groups import Group
-from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, PointwiseConv2d, SpatialStep
+from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, PointwiseConv2d, RowLayout, SpatialStep
 
 
 class BasicBlock(nn.Module):
@@ -38,7 +39,7 @@ class BasicBlock(nn.Module):
         # A stride changes the shape as a width does: looking at the channels alone would add maps of two sizes.
         changes = stride != 1 or in_channels != out_channels
         self.shortcut = PointwiseConv2d(in_channels, out_channels, group, stride=stride) if changes else None
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
 
     def spatial_steps(self, name: str) -> Iterator[SpatialStep]:
         """Its layers in the order of the path; the shortcut reads what conv1 reads."""
@@ -47,6 +48,15 @@ class BasicBlock(nn.Module):
             yield self.shortcut.spatial_step(f"{name}.shortcut", beside=True)
         yield self.conv2.spatial_step(f"{name}.conv2")
 
+    def rows(self, rows: Tensor, layout: RowLayout) -> Tensor:
+        """[R, C, H, W] -> [R, O, H', W']."""
+        a = self.norm1(rows)
+        if self.shortcut is not None:
+            a = self.relu(a)
+        inside = self.norm2(self.conv1.rows(a, layout, rectify=self.shortcut is None))
+        out = self.conv2.rows(inside, layout, rectify=True)
+        return (rows if self.shortcut is None else self.shortcut.rows(a, layout)) + out
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, G, H, W] -> [B, O, G, H', W']."""
         a = self.relu(self.norm1(x))
@@ -54,7 +64,7 @@ class BasicBlock(nn.Module):
         return (x if self.shortcut is None else self.shortcut(a)) + out  # type: ignore[no-any-return]
 
 
-class ResNet20(Backbone):
+class ResNet20(SteerableBackbone):
     """Lifting (k 7, e 7, 9 channels), group convolution (k 7, e 3, 64), BatchNorm, ReLU, then stages of `BasicBlock`.
 
     z is the last block's output, before any normalisation. Weights start as N(0, 2 / (O e^2)).
@@ -94,7 +104,7 @@ class ResNet20(Backbone):
         self.lift = LiftingConv2d(in_channels, lifted, 7, 7, group, padding=3, basis=basis)
         self.stem = GroupConv2d(lifted, stem, 7, 3, group, padding=3, basis=basis, extent=extent)
         self.norm = GroupBatchNorm(stem)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         stages: list[BasicBlock] = []
         channels = stem
         for stage_width, stride in zip(widths, strides, strict=True):
@@ -120,11 +130,12 @@ class ResNet20(Backbone):
             steps.extend(block.spatial_steps(f"blocks.{index}"))
         return steps
 
-    def maps(self, images: Tensor) -> Tensor:
-        z = self.relu(self.norm(self.stem(self.lift(images))))
+    def rows(self, rows: Tensor, layout: RowLayout) -> Tensor:
+        z: Tensor = self.relu(self.norm(self.stem.rows(self.lift.rows(rows, layout), layout)))
         for block in self.blocks:
-            z = block(z)
-        return z  # type: ignore[no-any-return]
+            assert isinstance(block, BasicBlock)
+            z = block.rows(z, layout)
+        return z
 
 
 class CIFAR10ResNet20(ResNet20):

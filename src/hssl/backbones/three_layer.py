@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hssl.backbones.backbone import Backbone, scaled
+from hssl.backbones.backbone import scaled
+from hssl.backbones.steerable import SteerableBackbone
 from hssl.groups import Group
-from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, SpatialStep
+from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, RowLayout, SpatialStep
 
 
-class ThreeLayer(Backbone):
+class ThreeLayer(SteerableBackbone):
     """Channels (32, 64, 128), kernels (11, 7, 7), effective sizes (11, 3, 3), strides (1, 2, 2), paddings (5, 3, 3).
 
     No biases; BatchNorm and ReLU after each layer; the last ReLU's output is z, [B, 128, G, 8, 8] for 29 to 32 pixels.
@@ -45,13 +46,13 @@ class ThreeLayer(Backbone):
         self.norm2 = GroupBatchNorm(second)
         self.conv3 = GroupConv2d(second, self.channels, 7, 3, group, stride=2, padding=3, basis=basis, extent=extent)
         self.norm3 = GroupBatchNorm(self.channels)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         self._check_and_bind(resolution)
 
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return (self.lift.spatial_step("lift"), self.conv2.spatial_step("conv2"), self.conv3.spatial_step("conv3"))
 
-    def maps(self, images: Tensor) -> Tensor:
-        z = self.relu(self.norm1(self.lift(images)))
-        z = self.relu(self.norm2(self.conv2(z)))
-        return self.relu(self.norm3(self.conv3(z)))  # type: ignore[no-any-return]
+    def rows(self, rows: Tensor, layout: RowLayout) -> Tensor:
+        z = self.norm1(self.lift.rows(rows, layout))
+        z = self.norm2(self.conv2.rows(z, layout, rectify=True))
+        return self.relu(self.norm3(self.conv3.rows(z, layout, rectify=True)))  # type: ignore[no-any-return]

@@ -11,6 +11,8 @@ anything, and a large one would hide a layer that is not.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +24,7 @@ from hssl.backbones import Backbone
 from hssl.errors import GroupError
 from hssl.groups import Exactness, Group, GroupFeatures, Product, Rotations, Scales, Translations, Unstructured
 from hssl.groups.scales import magnify
+from hssl.layers import SteerableConv2d
 from hssl.layers.sizes import first_breach, output_size
 
 # Relative errors that rounding alone explains (several dozen layers of sums).
@@ -131,17 +134,34 @@ def _held(
 
 
 def _closed(backbone: Backbone, images: Tensor, group: Group) -> EquivarianceReport:
-    """Every element of a closed group of filters, on the maps: streams permuted and positions moved."""
-    features = backbone(images)
-    steps = features.group.order // group.order
-    errors = {
-        name: relative_error(
-            backbone(group.transform(images, element)).values, features.transform(element * steps).values
-        )
-        for element, name in enumerate(group.elements)
-    }
+    """Every element of a closed group of filters, on the maps: streams permuted and positions moved.
+
+    Measured on the plain formulation. Folded streams are one stream turned, equivariant by construction whatever the
+    filters of the others are: a wrong one would not be seen.
+    """
+    with _plain_formulation(backbone):
+        features = backbone(images)
+        steps = features.group.order // group.order
+        errors = {
+            name: relative_error(
+                backbone(group.transform(images, element)).values, features.transform(element * steps).values
+            )
+            for element, name in enumerate(group.elements)
+        }
     # The positions are zero-padded and so not closed, but the elements measured here do not shift.
     return _held(group.exactness, group, errors, {}, images.dtype)
+
+
+@contextmanager
+def _plain_formulation(backbone: Backbone) -> Iterator[None]:
+    plans = {layer: layer.plan for layer in backbone.modules() if isinstance(layer, SteerableConv2d)}
+    for layer in plans:
+        layer.plan = "plain"
+    try:
+        yield
+    finally:
+        for layer, plan in plans.items():
+            layer.plan = plan
 
 
 def _shifts(largest: int) -> list[tuple[int, int]]:

@@ -3,11 +3,12 @@
 from hssl.groups.augmentation import Augmentation
 from hssl.groups.base_space import BaseSpace
 from hssl.groups.dihedral import Dihedral
-from hssl.groups.features import GroupFeatures
+from hssl.groups.features import GroupFeatures, StreamFeatures
 from hssl.groups.group import Distance, Exactness, Group
 from hssl.groups.product import Product
 from hssl.groups.rotations import Rotations
 from hssl.groups.scales import Scales
+from hssl.groups.streams import Streams
 from hssl.groups.translations import Translations
 from hssl.groups.unstructured import Unstructured
 
@@ -22,6 +23,8 @@ __all__ = [
     "Product",
     "Rotations",
     "Scales",
+    "StreamFeatures",
+    "Streams",
     "Translations",
     "Unstructured",
 ]

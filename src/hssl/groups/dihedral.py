@@ -78,5 +78,13 @@ class Dihedral(Group):
             [torch.rot90(copy, quarter, (-2, -1)) for copy in (base, base.flip(-1)) for quarter in range(4)], dim=-3
         )
 
+    @property
+    def folds(self) -> bool:
+        return True
+
+    def move_maps(self, maps: Tensor, element: int) -> Tensor:
+        mirror, quarter = divmod(self.check(element), 4)
+        return torch.rot90(maps.flip(-1) if mirror else maps, quarter, (-2, -1))
+
     def __repr__(self) -> str:
         return "Dihedral(D4)"

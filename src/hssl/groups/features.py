@@ -9,6 +9,7 @@ from torch import Tensor
 from hssl.errors import GroupError, SizeError
 from hssl.groups.group import Group
 from hssl.groups.product import Product
+from hssl.groups.streams import Streams
 from hssl.groups.translations import Translations
 
 
@@ -64,3 +65,49 @@ class GroupFeatures:
     def __repr__(self) -> str:
         batch, channels = self.values.shape[:2]
         return f"GroupFeatures({self.group}, order {self.group.order}: {batch} x {channels} x {self.group.axes})"
+
+
+@dataclass(frozen=True)
+class StreamFeatures:
+    """Some streams of a feature tensor: what a network gives when it is told which elements to compute.
+
+    Attributes:
+        values: [R, C, H, W], or [R, C] once pooled over positions; one row for each computed stream of an image.
+        streams: which image and stream each row is.
+        group: what indexes the whole features: a group of streams and positions, or of streams alone once pooled.
+    """
+
+    values: Tensor
+    streams: Streams
+    group: Group
+
+    @property
+    def channels(self) -> int:
+        """C, the dimension of one fiber."""
+        return self.values.shape[1]
+
+    def at(self, positions: Tensor) -> Tensor:
+        """As `GroupFeatures.at`: positions int64 [B, K] -> [B, K*C].
+
+        Raises:
+            GroupError: a position in a stream that was not computed.
+        """
+        if positions.ndim != 2 or len(positions) != len(self.streams.slots):
+            raise SizeError(
+                "a bundle is read at one ordered set of positions an example",
+                arrived=f"positions {tuple(positions.shape)} for {len(self.streams.slots)} examples",
+                accepted="int64 [B, |g0|]",
+            )
+        maps = self.values.flatten(2) if self.values.ndim > 2 else self.values.unsqueeze(2)
+        places = maps.shape[2]
+        rows = self.streams.rows(positions // places)
+        return maps[rows, :, positions.to(rows.device) % places].flatten(1)
+
+    def pool_space(self) -> StreamFeatures:
+        """Average over positions; what stays is indexed by the first factor of the product."""
+        if self.values.ndim != 4 or not isinstance(self.group, Product):
+            raise GroupError(f"features of {self.group} have no positions beside their group to pool over")
+        return StreamFeatures(self.values.mean(dim=(-2, -1)), self.streams, self.group.first)
+
+    def __repr__(self) -> str:
+        return f"StreamFeatures({self.group}: {self.streams}, {self.channels} channels)"

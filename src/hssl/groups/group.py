@@ -186,6 +186,19 @@ class Group(ABC):
         return kernels
 
     @property
+    def folds(self) -> bool:
+        """Whether stream g of an image is the first stream of the image moved by g^-1, moved by g.
+
+        Then one filter serves all streams of a network in which they do not mix: rows are moved before the first layer
+        and moved back after the last.
+        """
+        return False
+
+    def move_maps(self, maps: Tensor, element: int) -> Tensor:
+        """T_g on maps [R, C, H, W], the same g for all."""
+        return self.transform(maps, element)
+
+    @property
     def turns(self) -> bool:
         """Whether the group holds quarter turns, which need square images and legal sizes."""
         return False

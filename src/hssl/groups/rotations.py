@@ -66,6 +66,13 @@ class Rotations(Group):
         base = kernels.squeeze(-3)
         return torch.stack([torch.rot90(base, quarter, (-2, -1)) for quarter in range(4)], dim=-3)
 
+    @property
+    def folds(self) -> bool:
+        return True
+
+    def move_maps(self, maps: Tensor, element: int) -> Tensor:
+        return torch.rot90(maps, self.check(element), (-2, -1))
+
     def __repr__(self) -> str:
         return "Rotations(C4)"
 

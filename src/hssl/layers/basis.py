@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -44,6 +45,24 @@ def hermite_gauss_basis(
     Raises:
         ConfigurationError: an even kernel size, or a scale whose grid is too small to hold its functions.
     """
+    functions = hermite_gauss_functions(kernel_size, effective_size, scales, kind).numpy()
+    size = functions.shape[-1]
+    # f = m e + n with n on the rows (i) and m on the columns (j)
+    basis = np.einsum("sni,smj->mnsij", functions, functions).reshape(effective_size**2, len(scales), size, size)
+    return torch.from_numpy(np.ascontiguousarray(basis))
+
+
+@functools.cache
+def hermite_gauss_functions(
+    kernel_size: int, effective_size: int, scales: tuple[float, ...], kind: BasisKind = "sesn"
+) -> Tensor:
+    """The one-dimensional factors of the basis, normalised alike: psi_{s,f}(i, j) = u_{s,n}(i) u_{s,m}(j), f = m e + n.
+
+    Arguments and errors are those of `hermite_gauss_basis`.
+
+    Returns:
+        float64 [S, e, k'].
+    """
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ConfigurationError(
             "a filter needs an odd kernel size, so that it has a centre",
@@ -58,7 +77,7 @@ def hermite_gauss_basis(
         )
     if kind not in ("sesn", "untruncated"):
         raise ConfigurationError("there is no such basis", arrived=kind, accepted="'sesn' or 'untruncated'")
-    size = kernel_size if kind == "sesn" else max(kernel_size, 2 * math.ceil(max(scales) * _reach(effective_size)) + 1)
+    size = _size(kernel_size, effective_size, scales, kind)
     functions = np.zeros((len(scales), effective_size, size))
     for index, scale in enumerate(scales):
         points = size if kind == "untruncated" else _points(kernel_size, scale, max(scales))
@@ -77,9 +96,12 @@ def hermite_gauss_basis(
             remedy="use a larger kernel_size or a smaller range of scales",
         )
     functions /= norms[None, :, None]
-    # f = m e + n with n on the rows (i) and m on the columns (j)
-    basis = np.einsum("sni,smj->mnsij", functions, functions).reshape(effective_size**2, len(scales), size, size)
-    return torch.from_numpy(np.ascontiguousarray(basis))
+    return torch.from_numpy(functions)
+
+
+def _size(kernel_size: int, effective_size: int, scales: Sequence[float], kind: BasisKind) -> int:
+    """Points of the kernel of all scales: the nominal ones, or as many as untruncated functions need."""
+    return kernel_size if kind == "sesn" else max(kernel_size, 2 * math.ceil(max(scales) * _reach(effective_size)) + 1)
 
 
 def _points(kernel_size: int, scale: float, largest: float) -> int:
@@ -101,7 +123,12 @@ def _reach(effective_size: int) -> float:
     return float(max(ends))
 
 
-@functools.lru_cache(maxsize=256)
+def support(functions: Tensor) -> int:
+    """How many points about the centre hold all that is not zero: functions [..., k] -> at most k."""
+    used = functions.reshape(-1, functions.shape[-1]).abs().amax(0).nonzero().flatten()
+    return functions.shape[-1] - 2 * int(used[0]) if len(used) else 1
+
+
 def basis_on(
     kernel_size: int,
     effective_size: int,
@@ -111,5 +138,62 @@ def basis_on(
     device: torch.device,
 ) -> Tensor:
     """The basis cast once to a dtype and device; shared by all layers of a kind, and no part of any state_dict."""
+    make = _constant if torch.compiler.is_compiling() else _cast
+    return make(2, kernel_size, effective_size, scales, kind, dtype, device)
+
+
+def functions_on(
+    kernel_size: int,
+    effective_size: int,
+    scales: tuple[float, ...],
+    kind: BasisKind,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """As `basis_on`, for the one-dimensional factors."""
+    make = _constant if torch.compiler.is_compiling() else _cast
+    return make(1, kernel_size, effective_size, scales, kind, dtype, device)
+
+
+@functools.lru_cache(maxsize=256)
+def _cast(
+    dimensions: int,
+    kernel_size: int,
+    effective_size: int,
+    scales: tuple[float, ...],
+    kind: BasisKind,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    make = hermite_gauss_functions if dimensions == 1 else hermite_gauss_basis
     with torch.inference_mode(False):
-        return hermite_gauss_basis(kernel_size, effective_size, scales, kind).to(device=device, dtype=dtype)
+        return make(kernel_size, effective_size, scales, kind).to(device=device, dtype=dtype)
+
+
+@torch.library.custom_op("hssl::hermite_gauss", mutates_args=())
+def _constant(
+    dimensions: int,
+    kernel_size: int,
+    effective_size: int,
+    scales: Sequence[float],
+    kind: str,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """The same inside a compiled graph, which cannot trace NumPy; a copy, as a graph may write to what it was given."""
+    return _cast(dimensions, kernel_size, effective_size, tuple(scales), cast(BasisKind, kind), dtype, device).clone()
+
+
+@_constant.register_fake
+def _(
+    dimensions: int,
+    kernel_size: int,
+    effective_size: int,
+    scales: Sequence[float],
+    kind: str,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    size = _size(kernel_size, effective_size, scales, cast(BasisKind, kind))
+    leading = (len(scales), effective_size) if dimensions == 1 else (effective_size**2, len(scales), size)
+    return torch.empty((*leading, size), dtype=dtype, device=device)

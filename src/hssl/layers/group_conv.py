@@ -66,7 +66,14 @@ class GroupConv2d(SteerableConv2d):
         rows = [turned[:, :, group.act(group.inverse(g), streams).to(turned.device), g] for g in range(group.order)]
         return torch.stack(rows, dim=2)
 
-    def _dense(self) -> Tensor:
+    def _basis_weight(self) -> Tensor:
+        return self.weight[:, :, 0]
+
+    @property
+    def plannable(self) -> bool:
+        return self.extent == 1 and type(self).kernels is GroupConv2d.kernels
+
+    def _dense_kernels(self) -> Tensor:
         kernels = self.kernels()
         if self.extent == 1:
             return kernels.permute(2, 0, 1, 3, 4).flatten(0, 1)
@@ -78,16 +85,25 @@ class GroupConv2d(SteerableConv2d):
 
     def forward(self, values: Tensor) -> Tensor:
         """[B, C, G, H, W] -> [B, O, G, H', W']."""
-        if values.ndim != 5 or values.shape[1] != self.in_channels or values.shape[2] != self.group.streams:
+        streams = self.group.streams
+        if values.ndim != 5 or values.shape[1] != self.in_channels or values.shape[2] != streams:
             raise SizeError(
-                f"{self} takes features [batch, {self.in_channels}, {self.group.streams}, height, width]",
+                f"{self} takes features [batch, {self.in_channels}, {streams}, height, width]",
                 arrived=f"a tensor of shape {tuple(values.shape)}",
             )
-        return self._convolve(values.transpose(1, 2).flatten(1, 2), self._dense(), self._groups)
+        if self.plan == "plain" or not self.plannable:
+            out = self._plain_rows(values.transpose(1, 2).flatten(0, 1))
+            return out.reshape(len(values), streams, *out.shape[1:]).transpose(1, 2)
+        out = self._by_stream(values.permute(2, 0, 1, 3, 4))
+        return out.permute(1, 2, 0, 3, 4)
+
+    def _plain_rows(self, values: Tensor) -> Tensor:
+        blocks = values.reshape(-1, self.group.streams * self.in_channels, *values.shape[2:])
+        return self._convolve(blocks, self._groups)
 
     def materialize(self) -> PlainConv2d:
         """A plain convolution with the same output, no longer steerable."""
-        return self._plain(self._dense(), self._groups)
+        return self._plain(self._dense_kernels(), self._groups)
 
     def __repr__(self) -> str:
         streams = self.group.streams

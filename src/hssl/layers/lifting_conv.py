@@ -49,7 +49,14 @@ class LiftingConv2d(SteerableConv2d):
         """The dense filters, one copy a stream: [O, C, G, k, k]."""
         return self.group.orient(self._combine(self.weight))
 
-    def _dense(self) -> Tensor:
+    def _basis_weight(self) -> Tensor:
+        return self.weight
+
+    @property
+    def plannable(self) -> bool:
+        return type(self).kernels is LiftingConv2d.kernels
+
+    def _dense_kernels(self) -> Tensor:
         return self.kernels().permute(2, 0, 1, 3, 4).flatten(0, 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,11 +66,18 @@ class LiftingConv2d(SteerableConv2d):
                 f"{self} takes images [batch, {self.in_channels}, height, width]",
                 arrived=f"a tensor of shape {tuple(images.shape)}",
             )
-        return self._convolve(images, self._dense(), groups=1)
+        # All streams read the same images: one dense convolution is hard to beat, and no plan did.
+        if self.plan in ("auto", "measured", "plain") or not self.plannable:
+            out = self._plain_rows(images)
+            return out.reshape(len(images), self.group.streams, *out.shape[1:]).transpose(1, 2)
+        return self._by_stream(images.expand(self.group.streams, *images.shape)).permute(1, 2, 0, 3, 4)
+
+    def _plain_rows(self, values: Tensor) -> Tensor:
+        return self._convolve(values, groups=1)
 
     def materialize(self) -> PlainConv2d:
         """A plain convolution with the same output, no longer steerable."""
-        return self._plain(self._dense(), groups=1)
+        return self._plain(self._dense_kernels(), groups=1)
 
     def __repr__(self) -> str:
         return f"LiftingConv2d({self.in_channels} -> {self.out_channels} x {self.group.streams}, {self._settings()})"

@@ -10,21 +10,31 @@ from hssl.errors import ConfigurationError, SizeError
 
 
 class GroupBatchNorm(nn.BatchNorm3d):
-    """BatchNorm on [B, C, G, H, W] whose statistics and affine map are shared over the group axis and space.
+    """BatchNorm on [B, C, G, H, W] or rows [R, C, H, W]: statistics and affine map shared over streams and space.
 
     Sharing over the group axis is what equivariance needs: statistics by stream would tell the streams apart.
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        if input.ndim == 4:
+            return super().forward(input)
         # Features are laid out stream after stream; normalising in that layout saves two copies of the whole map.
         if input.ndim != 5 or input.shape[1] != self.num_features:
-            raise SizeError(
-                f"this GroupBatchNorm takes features [batch, {self.num_features}, group, height, width]",
-                arrived=f"a tensor of shape {tuple(input.shape)}",
-            )
+            raise self._misfit(input)
         streams = input.shape[2]
-        out: Tensor = super().forward(input.transpose(1, 2).flatten(0, 1).unsqueeze(2))
-        return out.reshape(len(input), streams, *out.shape[1:2], *out.shape[3:]).transpose(1, 2)
+        out: Tensor = super().forward(input.transpose(1, 2).flatten(0, 1))
+        return out.reshape(len(input), streams, *out.shape[1:]).transpose(1, 2)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim not in (4, 5) or input.shape[1] != self.num_features:
+            raise self._misfit(input)
+
+    def _misfit(self, input: Tensor) -> SizeError:
+        return SizeError(
+            f"this GroupBatchNorm takes features [batch, {self.num_features}, group, height, width], "
+            f"or rows [rows, {self.num_features}, height, width]",
+            arrived=f"a tensor of shape {tuple(input.shape)}",
+        )
 
 
 class GroupPool(nn.Module):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hssl.errors import SizeError
+from hssl.layers.layout import RowLayout
 from hssl.layers.sizes import SpatialStep
 
 
@@ -33,6 +35,20 @@ class PlainConv2d(nn.Module):
             values = pad_circular(values, self.circular_padding)
         out: Tensor = self.conv(values)
         return out.reshape(len(out), self.streams, out.shape[1] // self.streams, *out.shape[2:]).transpose(1, 2)
+
+    def rows(self, values: Tensor, layout: RowLayout, rectify: bool = False) -> Tensor:
+        """Rows image after image with all their streams, or images: -> [B*G, O, H', W'].
+
+        Raises:
+            SizeError: rows that lie stream after stream.
+        """
+        if not layout.interleaved:
+            raise SizeError("a materialised layer takes rows image after image", arrived=layout)
+        values = F.relu(values) if rectify else values
+        if self.circular_padding:
+            values = pad_circular(values, self.circular_padding)
+        out: Tensor = self.conv(values.reshape(-1, self.conv.in_channels, *values.shape[2:]))
+        return out.reshape(len(out) * self.streams, out.shape[1] // self.streams, *out.shape[2:])
 
 
 def pad_circular(values: Tensor, padding: int) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Group
+from hssl.layers.layout import RowLayout
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.sizes import SpatialStep
 
@@ -47,9 +48,17 @@ class PointwiseConv2d(nn.Module):
                 f"{self} takes features [batch, {self.in_channels}, {self.group.streams}, height, width]",
                 arrived=f"a tensor of shape {tuple(values.shape)}",
             )
-        streams = values.shape[2]
-        out = F.conv2d(values.transpose(1, 2).flatten(0, 1), self.weight, self.bias, stride=self.stride)
-        return out.reshape(len(values), streams, *out.shape[1:]).transpose(1, 2)
+        # Either order of streams and images serves; the one that the features lie in saves a copy.
+        if values.stride(2) > values.stride(0):
+            rows = values.permute(2, 0, 1, 3, 4)
+            out = self.rows(rows.flatten(0, 1))
+            return out.reshape(*rows.shape[:2], *out.shape[1:]).permute(1, 2, 0, 3, 4)
+        out = self.rows(values.transpose(1, 2).flatten(0, 1))
+        return out.reshape(len(values), values.shape[2], *out.shape[1:]).transpose(1, 2)
+
+    def rows(self, values: Tensor, layout: RowLayout | None = None) -> Tensor:
+        """[R, C, H, W] -> [R, O, H', W']; every row sees the same matrix, whatever its stream."""
+        return F.conv2d(values, self.weight, self.bias, stride=self.stride)
 
     def materialize(self) -> PlainConv2d:
         """A plain convolution with the same output."""

@@ -3,11 +3,16 @@ forward.
 
 Filters are stateless: nothing is cached, so the state_dict is the weight in both modes, and deep copies, teachers and
 checkpoints cannot go stale. `materialize()` gives a plain convolution where that is wanted.
+
+A layer computes features [B, C, G, H, W] (`forward`) or rows [R, C, H, W] that lie stream after stream (`rows`). The
+plan says how: `plain` is the definition, dense kernels of all streams and one grouped convolution; the others
+(`hssl.layers.plan`) give the same numbers faster.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +20,32 @@ from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Exactness, Group
-from hssl.layers.basis import BasisKind, basis_on, hermite_gauss_basis
+from hssl.layers.basis import (
+    BasisKind,
+    basis_on,
+    functions_on,
+    hermite_gauss_basis,
+    hermite_gauss_functions,
+    support,
+)
+from hssl.layers.layout import RowLayout
 from hssl.layers.plain import PlainConv2d, pad_circular
+from hssl.layers.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest
+from hssl.layers.row_convolution import row_convolution
 from hssl.layers.sizes import SpatialStep
 
 
 class SteerableConv2d(nn.Module):
-    """Base of the layers whose filters are sums of basis functions. See `LiftingConv2d` and `GroupConv2d`."""
+    """Base of the layers whose filters are sums of basis functions. See `LiftingConv2d` and `GroupConv2d`.
+
+    A subclass with `kernels` of its own is computed by the plain formulation: the other plans know the basis alone.
+
+    Attributes:
+        plan: how the layer is computed: `auto` (by the cost model), `measured`, or the name of a plan.
+    """
 
     weight: nn.Parameter
+    plan: PlanChoice = "auto"
 
     def __init__(
         self,
@@ -54,7 +76,12 @@ class SteerableConv2d(nn.Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.effective_size = kernel_size, effective_size
         self.group, self.stride, self.padding, self.basis = group, stride, padding, basis
-        grown = hermite_gauss_basis(kernel_size, effective_size, group.filter_scales, basis).shape[-1]
+        filters = hermite_gauss_basis(kernel_size, effective_size, group.filter_scales, basis)
+        grown = filters.shape[-1]
+        # Whether the filters of stream i are the basis at scale i, neither turned nor mirrored.
+        self._aligned = filters.shape[1] == group.streams and torch.equal(group.orient(filters), filters)
+        functions = hermite_gauss_functions(kernel_size, effective_size, group.filter_scales, basis)
+        self._supports = [support(one) for one in functions]
         # A kernel that outgrew its nominal size keeps the layer's output size through more padding.
         self._full_kernel_size = grown
         self._full_padding = padding + (grown - kernel_size) // 2
@@ -71,6 +98,21 @@ class SteerableConv2d(nn.Module):
         """What this layer does to the size of a map, with the kernel as it is, grown or not."""
         return SpatialStep(name, self._full_kernel_size, self.stride, self._full_padding, beside)
 
+    # -- the filters -------------------------------------------------------------------------------------------------
+
+    def kernels(self) -> Tensor:
+        """The dense filters, a copy for each stream."""
+        raise NotImplementedError
+
+    def _basis_weight(self) -> Tensor:
+        """[O, C, e^2]: the weight of a layer whose streams do not mix."""
+        raise NotImplementedError
+
+    @property
+    def plannable(self) -> bool:
+        """Whether there are other plans than the plain one: streams do not mix and `kernels` is that of the basis."""
+        raise NotImplementedError
+
     def _combine(self, weight: Tensor) -> Tensor:
         """sum_f w[..., f] psi_{s,f}: [..., e^2] -> [..., S, k, k]."""
         basis = basis_on(
@@ -78,20 +120,168 @@ class SteerableConv2d(nn.Module):
         )
         return (weight @ basis.flatten(1)).reshape(*weight.shape[:-1], *basis.shape[1:])
 
-    def _convolve(self, values: Tensor, dense: Tensor, groups: int) -> Tensor:
-        """Channels in blocks of streams -> [B, O, G, H', W']."""
+    def _scale(self, stream: int) -> int:
+        """Which scale's functions this stream's filters are made of."""
+        return stream if self._aligned else 0
+
+    def _rim(self, stream: int) -> int:
+        """Pixels of zeros around this stream's filters."""
+        if not self._aligned and len(self.group.filter_scales) > 1:
+            return 0
+        return (self._full_kernel_size - self._supports[self._scale(stream)]) // 2
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def rows(self, values: Tensor, layout: RowLayout, rectify: bool = False) -> Tensor:
+        """The convolution on rows: [R, C, H, W] -> [R, O, H', W'], each row with the filters of its stream.
+
+        Args:
+            values: the rows; in the plain formulation image after image.
+            layout: which stream each row is.
+            rectify: apply ReLU to the rows first, which costs less here than before.
+
+        Raises:
+            SizeError: rows that their layout does not describe, or a map smaller than the kernel.
+        """
+        if layout.interleaved:
+            return self._plain_rows(F.relu(values) if rectify else values)
+        if len(layout.counts) not in (1, self.group.streams) or len(values) != layout.total:
+            raise SizeError(
+                f"{self} was given rows that their layout does not describe",
+                arrived=f"{len(values)} rows with counts {layout.counts}",
+                accepted=f"counts of {self.group.streams} streams, or of one that serves all",
+            )
+        dtype = _working_dtype(values)
+        # Filters are made in the precision of the weight and rounded once, whatever the autocast outside.
+        with _own_precision(values.device.type):
+            values, padding = self._padded(values.to(dtype))
+            plans = [self._plan_of(values, stream, layout, padding) for stream in range(len(layout.counts))]
+            return self._with_bias(self._convolve_rows(values, plans, layout, padding, rectify))
+
+    def _convolve_rows(
+        self, values: Tensor, plans: list[Plan], layout: RowLayout, padding: int, rectify: bool = False
+    ) -> Tensor:
+        mix = self._mixing_weight().to(values.dtype) if "separable" in plans else None
+        dense = None if set(plans) == {"separable"} else self._row_kernels(layout).to(values.dtype)
+        return self._convolve_with(mix, dense, values, plans, layout, padding, rectify)
+
+    def _convolve_with(
+        self,
+        mix: Tensor | None,
+        dense: Tensor | None,
+        values: Tensor,
+        plans: list[Plan],
+        layout: RowLayout,
+        padding: int,
+        rectify: bool,
+    ) -> Tensor:
+        size = self._full_kernel_size
+        streams = range(len(plans))
+        functions = functions_on(
+            self.kernel_size, self.effective_size, self.group.filter_scales, self.basis, values.dtype, values.device
+        )
+        return row_convolution(
+            values,
+            functions[: len(plans)] if self._aligned else functions[:1].expand(len(plans), -1, -1),
+            layout.counts,
+            [size if plans[stream] == "direct" else size - 2 * self._rim(stream) for stream in streams],
+            [plan == "separable" for plan in plans],
+            mix=mix,
+            kernels=dense,
+            stride=self.stride,
+            padding=padding,
+            rectify=rectify,
+        )
+
+    def _by_stream(self, values: Tensor) -> Tensor:
+        """Whole features, streams first: [G, B, C, H, W] -> [G, B, O, H', W']."""
+        streams, batch = values.shape[:2]
+        group = self.group
+        if group.folds and self._turns_exactly(values.shape[-2], values.shape[-1]):
+            # Moved back, every stream sees the first stream's filters: one batch.
+            rows = torch.cat([group.move_maps(values[g], group.inverse(g)) for g in range(streams)])
+            out = self.rows(rows, RowLayout((len(rows),)))
+            return torch.stack([group.move_maps(out[g * batch : (g + 1) * batch], g) for g in range(streams)])
+        out = self.rows(values.flatten(0, 1), RowLayout((batch,) * streams))
+        return out.reshape(streams, batch, *out.shape[1:])
+
+    def _turns_exactly(self, height: int, width: int) -> bool:
+        """Whether a quarter turn commutes with the layer, as `hssl.layers.sizes` explains."""
+        return height == width and (height + 2 * self._full_padding - self._full_kernel_size) % self.stride == 0
+
+    def _plan_of(self, values: Tensor, stream: int, layout: RowLayout, padding: int) -> Plan:
+        separable = self._aligned or (len(layout.counts) == 1 and len(self.group.filter_scales) == 1)
+        possible = PLANS if separable else PLANS[:2]
+        choice = self.plan
+        if choice in PLANS:
+            return choice if choice in possible else "cropped"
+        size = self._full_kernel_size
+        height, width = values.shape[-2:]
+        shape = ConvolutionShape(
+            self.in_channels, self.out_channels, size, self.effective_size, self.stride, size - 2 * self._rim(stream),
+            (height, width), tuple((extent + 2 * padding - size) // self.stride + 1 for extent in (height, width)),
+        )  # fmt: skip
+        count = layout.counts[stream]
+        # A trial runs backward too, which neither a graph being traced nor inference mode can.
+        if choice != "measured" or count == 0 or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+            return cheapest(shape, values.device.type, possible)
+        rows = values[:count].detach().requires_grad_(values.requires_grad)
+        key = (shape, count, values.dtype, values.device, torch.get_num_threads(), values.requires_grad)
+        return fastest(key, lambda plan: self._trial(plan, rows, stream, layout, padding), possible)
+
+    def _trial(self, plan: Plan, rows: Tensor, stream: int, layout: RowLayout, padding: int) -> Tensor:
+        """One stream by one plan, with gradients that end here."""
+        counts = tuple(len(rows) if other == stream else 0 for other in range(len(layout.counts)))
+        plans: list[Plan] = [plan] * len(counts)
+        # Leaves of their own: a trial must leave nothing in the weight's gradient, nor wake what waits for it.
+        made = self._mixing_weight() if plan == "separable" else self._row_kernels(layout)
+        leaf = made.detach().to(rows.dtype).requires_grad_()
+        mix, dense = (leaf, None) if plan == "separable" else (None, leaf)
+        return self._convolve_with(mix, dense, rows, plans, RowLayout(counts), padding, rectify=False)
+
+    def _row_kernels(self, layout: RowLayout) -> Tensor:
+        """Dense filters [O, C, S, k, k] of the streams of a layout."""
+        if len(layout.counts) == self.group.streams:
+            return self.kernels()
+        return self._combine(self._basis_weight())[:, :, :1]
+
+    def _mixing_weight(self) -> Tensor:
+        """[O, C, e^2] with f = m e + n -> [O, n, m, C], n along H."""
+        e = self.effective_size
+        weight = self._basis_weight()
+        return weight.reshape(self.out_channels, self.in_channels, e, e).permute(0, 3, 2, 1)
+
+    # -- the plain formulation ---------------------------------------------------------------------------------------
+
+    def _plain_rows(self, values: Tensor) -> Tensor:
+        """Rows image after image -> rows image after image."""
+        raise NotImplementedError
+
+    def _dense_kernels(self) -> Tensor:
+        """The kernels of all streams as one convolution has them."""
+        raise NotImplementedError
+
+    def _convolve(self, values: Tensor, groups: int) -> Tensor:
+        """Channels in blocks of streams -> [B*G, O, H', W'], image after image."""
+        dtype = _working_dtype(values)
+        with _own_precision(values.device.type):
+            values, padding = self._padded(values.to(dtype))
+            out = F.conv2d(values, self._dense_kernels().to(dtype), stride=self.stride, padding=padding, groups=groups)
+            return self._with_bias(out.reshape(len(out) * self.group.streams, self.out_channels, *out.shape[2:]))
+
+    def _with_bias(self, out: Tensor) -> Tensor:
+        return out if self.bias is None else out + self.bias.to(out.dtype).reshape(-1, 1, 1)
+
+    def _padded(self, values: Tensor) -> tuple[Tensor, int]:
+        """Values padded where padding is circular, and the padding that is left to the convolution."""
         padding = self._full_padding
-        if min(values.shape[-2:]) + 2 * padding < dense.shape[-1]:
+        if min(values.shape[-2:]) + 2 * padding < self._full_kernel_size:
             raise SizeError(
                 f"{self} has a kernel larger than its padded input",
                 arrived=f"a map of {values.shape[-2]} x {values.shape[-1]} pixels, padded by {padding}",
-                accepted=f"at least {max(1, dense.shape[-1] - 2 * padding)} pixels",
+                accepted=f"at least {max(1, self._full_kernel_size - 2 * padding)} pixels",
             )
-        if self.group.circular and padding:
-            values, padding = pad_circular(values, padding), 0
-        out = F.conv2d(values, dense, stride=self.stride, padding=padding, groups=groups)
-        features = out.reshape(len(out), self.group.streams, self.out_channels, *out.shape[2:]).transpose(1, 2)
-        return features if self.bias is None else features + self.bias.reshape(-1, 1, 1, 1)
+        return (pad_circular(values, padding), 0) if self.group.circular and padding else (values, padding)
 
     def _plain(self, dense: Tensor, groups: int) -> PlainConv2d:
         circular = self._full_padding if self.group.circular else 0
@@ -119,3 +309,17 @@ class SteerableConv2d(nn.Module):
         parts += [f"basis={self.basis}"] if self.basis != "sesn" else []
         parts += ["bias"] if self.bias is not None else []
         return ", ".join(parts)
+
+
+def _own_precision(device_type: str) -> AbstractContextManager[None]:
+    """Autocast off, on devices that know of it."""
+    known = torch.amp.is_autocast_available(device_type)
+    return torch.autocast(device_type, enabled=False) if known else nullcontext()
+
+
+def _working_dtype(values: Tensor) -> torch.dtype:
+    """What a convolution computes in: autocast's type for float32 inside autocast, else the values' own."""
+    kind = values.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind) and values.dtype != torch.float64:
+        return torch.get_autocast_dtype(kind)
+    return values.dtype

@@ -1,0 +1,122 @@
+"""How a steerable convolution is computed: three plans with the same result, chosen by shape.
+
+- `direct`: dense k x k kernels, one convolution a stream.
+- `cropped`: the same without the rim of zeros around the kernels of the smaller scales.
+- `separable`: one-dimensional filters and a 1x1 convolution (`hssl.layers.separable`).
+
+`plain` is the formulation that all of them are compared with: dense kernels of all streams, built anew, and one grouped
+convolution of all streams of an image.
+
+The cost model counts multiplications and the values that pass through memory; its rates were measured, forward and
+backward, on two cores of a CPU with AVX-512 and are ratios that other machines share roughly. `measured` times the
+plans on the spot instead, once for each layer shape, and keeps the fastest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Plan = Literal["direct", "cropped", "separable"]
+PlanChoice = Literal["auto", "measured", "plain", "direct", "cropped", "separable"]
+PLANS: tuple[Plan, ...] = get_args(Plan)
+PLAN_CHOICES: tuple[PlanChoice, ...] = get_args(PlanChoice)
+
+
+@dataclass(frozen=True)
+class ConvolutionShape:
+    """What decides the cost of one row of a steerable convolution.
+
+    Attributes:
+        in_channels, out_channels, kernel_size, effective_size, stride: of the layer.
+        support: points about the centre of this stream's kernels that are not zero, at most kernel_size.
+        in_size: (H, W) of the input in pixels.
+        out_size: (H', W') of the output in pixels.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    effective_size: int
+    stride: int
+    support: int
+    in_size: tuple[int, ...]
+    out_size: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Measured rates of one kind of device, forward and backward together.
+
+    Attributes:
+        dense: multiply-adds a second of a dense convolution with large maps.
+        small_maps: the same where the kernel is as large as the map or larger.
+        mixing: multiply-adds a second of a 1x1 convolution.
+        filtering: values a second through all passes of one-dimensional filtering.
+    """
+
+    dense: float
+    small_maps: float
+    mixing: float
+    filtering: float
+
+
+CPU_RATES = Rates(dense=210e9, small_maps=125e9, mixing=200e9, filtering=0.55e9)
+# Not measured: tensor cores make multiplications cheap beside memory, so that filtering pays at wide layers only.
+GPU_RATES = Rates(dense=150e12, small_maps=150e12, mixing=200e12, filtering=0.2e12)
+
+
+def seconds(plan: Plan, shape: ConvolutionShape, rates: Rates) -> float:
+    """Estimated time of one row, forward and backward (three times the multiplications of a forward pass)."""
+    positions = shape.out_size[0] * shape.out_size[1]
+    pairs = shape.in_channels * shape.out_channels * positions
+    if plan != "separable":
+        size = shape.kernel_size if plan == "direct" else shape.support
+        rate = rates.small_maps if size >= min(shape.in_size) else rates.dense
+        return 3 * pairs * size**2 / rate
+    e = shape.effective_size
+    filtered = e * shape.in_channels * (shape.in_size[0] * shape.out_size[1] + e * positions)
+    return 3 * pairs * e**2 / rates.mixing + filtered / rates.filtering
+
+
+def cheapest(shape: ConvolutionShape, device_type: str, possible: tuple[Plan, ...] = PLANS) -> Plan:
+    """The plan that the cost model takes to be the fastest; equal costs go to the earlier one."""
+    rates = CPU_RATES if device_type == "cpu" else GPU_RATES
+    best = possible[0]
+    # Not `min` with a key, which breaks a compiled graph.
+    for plan in possible[1:]:
+        if seconds(plan, shape, rates) < seconds(best, shape, rates):
+            best = plan
+    return best
+
+
+_fastest: dict[tuple[object, ...], Plan] = {}
+
+
+def fastest(
+    key: tuple[object, ...], run: Callable[[Plan], Tensor], possible: tuple[Plan, ...], repeats: int = 3
+) -> Plan:
+    """The plan whose `run` (a forward pass that can be differentiated) measured fastest, remembered by `key`."""
+    if key not in _fastest:
+        best: dict[Plan, float] = {}
+        with torch.enable_grad():
+            for _ in range(repeats):
+                for plan in possible:
+                    _wait()
+                    start = time.perf_counter()
+                    out = run(plan)
+                    out.backward(torch.ones_like(out))  # type: ignore[no-untyped-call]
+                    _wait()
+                    best[plan] = min(best.get(plan, float("inf")), time.perf_counter() - start)
+        _fastest[key] = min(possible, key=best.__getitem__)
+    return _fastest[key]
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

@@ -1,0 +1,233 @@
+"""Which plan is chosen: by the cost model, by measuring, by name."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from hssl.groups import Scales, Translations
+from hssl.layers import PLAN_CHOICES, PLANS, GroupConv2d, Plan, PlanChoice
+from hssl.layers import plan as planning
+from hssl.layers.plan import CPU_RATES, GPU_RATES, ConvolutionShape, cheapest, fastest, seconds
+from laws import PAPER_SCALES, error, noise, outcome, plan_error, randomize
+
+WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+def shape(channels: int, support: int = 5, size: int = 13, stride: int = 1) -> ConvolutionShape:
+    """A k 7, e 3 layer as the networks have them."""
+    out = (size + 6 - 7) // stride + 1
+    return ConvolutionShape(channels, channels, 7, 3, stride, support, (size, size), (out, out))
+
+
+# -- the cost model ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [7, 13, 28])
+def test_few_channels_are_dense_and_many_separable(size: int, stride: int, device: str) -> None:
+    """Filtering costs by channel and a dense convolution by pair of channels: there is one width where they meet."""
+    for support, dense in ((5, "cropped"), (7, "direct")):
+        chosen = [cheapest(shape(channels, support, size, stride), device) for channels in WIDTHS]
+        assert chosen[:3] == [dense] * 3
+        assert chosen[-2:] == ["separable"] * 2
+        assert chosen == sorted(chosen, key=("separable",).count), "once separable, always separable"
+
+
+def test_the_first_layer_of_the_papers_networks_is_dense() -> None:
+    """11 functions an axis of 11 points: filtering first saves nothing."""
+    for support, dense in ((7, "cropped"), (11, "direct")):
+        lift = ConvolutionShape(1, 32, 11, 11, 1, support, (28, 28), (28, 28))
+        assert cheapest(lift, "cpu") == cheapest(lift, "cuda") == dense
+
+
+@pytest.mark.parametrize("rates", [CPU_RATES, GPU_RATES])
+@pytest.mark.parametrize("plan", PLANS)
+def test_more_of_anything_costs_more(plan: Plan, rates: planning.Rates) -> None:
+    base = shape(16)
+    cost = seconds(plan, base, rates)
+    assert cost > 0
+    larger = [
+        dataclasses.replace(base, in_channels=17),
+        dataclasses.replace(base, out_channels=17),
+        dataclasses.replace(base, in_size=(15, 15), out_size=(15, 15)),
+    ]
+    assert all(seconds(plan, other, rates) > cost for other in larger)
+    assert seconds(plan, shape(16, stride=2), rates) < cost
+
+
+def test_what_each_plan_pays_for() -> None:
+    base = shape(16)
+
+    def change(plan: Plan, **changes: int) -> float:
+        return seconds(plan, dataclasses.replace(base, **changes), CPU_RATES) / seconds(plan, base, CPU_RATES)
+
+    # (direct, cropped, separable) of a larger support, a larger effective size, a larger kernel.
+    assert [change(plan, support=7) > 1 for plan in PLANS] == [False, True, False]
+    assert [change(plan, effective_size=5) > 1 for plan in PLANS] == [False, False, True]
+    assert [change(plan, kernel_size=9) > 1 for plan in PLANS] == [True, False, False]
+    assert change("cropped", support=7) == pytest.approx(49 / 25)
+
+
+def test_equal_costs_go_to_the_earlier_plan_and_impossible_ones_to_none() -> None:
+    whole = shape(16, support=7)
+    assert seconds("direct", whole, CPU_RATES) == seconds("cropped", whole, CPU_RATES)
+    assert cheapest(whole, "cpu") == "direct"
+    assert cheapest(whole, "cpu", ("cropped", "direct")) == "cropped"
+    assert cheapest(shape(512), "cpu") == "separable"
+    assert cheapest(shape(512), "cpu", PLANS[:2]) == "cropped"
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """A clock that only trials move, and what was tried on it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.costs: dict[Plan, list[float]] = {"direct": [3.0], "cropped": [2.0], "separable": [5.0]}
+        self.tried: list[Plan] = []
+        self.backward = 0
+        monkeypatch.setattr(planning.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(planning, "_fastest", {})
+
+    def run(self, plan: Plan) -> Tensor:
+        self.tried.append(plan)
+        costs = self.costs[plan]
+        self.now += costs[min(self.tried.count(plan), len(costs)) - 1]
+        weight = torch.ones(2, requires_grad=True)
+        weight.register_hook(lambda _: setattr(self, "backward", self.backward + 1))
+        return weight * 2
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch)
+
+
+def test_the_fastest_is_kept_and_remembered_by_its_key(bench: Bench) -> None:
+    assert fastest(("a",), bench.run, PLANS, repeats=2) == "cropped"
+    # In turns, forward and backward.
+    assert bench.tried == [*PLANS, *PLANS]
+    assert bench.backward == 6
+    bench.costs["cropped"] = [100.0]
+    assert fastest(("a",), bench.run, PLANS) == "cropped"
+    assert len(bench.tried) == 6
+    assert fastest(("b",), bench.run, PLANS) == "direct"
+    assert fastest(("c",), bench.run, ("separable",)) == "separable"
+
+
+def test_one_slow_trial_decides_nothing(bench: Bench) -> None:
+    """The first may build what others find built, and any may be disturbed: the best of several counts."""
+    bench.costs["cropped"] = [50.0, 2.0, 50.0]
+    assert fastest((), bench.run, PLANS) == "cropped"
+
+
+def test_equal_times_go_to_the_earlier_plan(bench: Bench) -> None:
+    bench.costs["direct"] = bench.costs["separable"] = [2.0]
+    assert fastest((), bench.run, PLANS) == "direct"
+
+
+def test_trials_run_where_gradients_are_off(bench: Bench) -> None:
+    with torch.no_grad():
+        assert fastest((), bench.run, PLANS) == "cropped"
+    assert bench.backward == 9
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The keys that layers ask for, each answered by a real trial."""
+    keys: list[tuple[object, ...]] = []
+    measure = planning.fastest
+
+    def watch(key: tuple[object, ...], *rest: object) -> Plan:
+        keys.append(key)
+        return measure(key, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(planning, "_fastest", {})
+    monkeypatch.setattr("hssl.layers.steerable.fastest", watch)
+    return keys
+
+
+def layer_of(plan: PlanChoice, stride: int = 1) -> GroupConv2d:
+    layer = GroupConv2d(3, 2, 7, 3, Scales(PAPER_SCALES), stride, padding=3, bias=True).double()
+    randomize(layer)
+    layer.plan = plan
+    return layer
+
+
+def test_a_measured_layer_gives_the_same_numbers(asked: list[tuple[object, ...]]) -> None:
+    layer, values = layer_of("measured"), noise(2, 3, 6, 9, 9)
+    layer(values)
+    assert all(parameter.grad is None for parameter in layer.parameters()), "a trial left its gradient"
+    assert plan_error(layer, values, "measured") <= 1e-12
+    # Streams of one support share a trial; whether the input takes a gradient makes another.
+    assert len(set(asked)) == 4
+
+
+def test_what_decides_a_trial_is_in_its_key(asked: list[tuple[object, ...]]) -> None:
+    layer = layer_of("measured")
+    layer(noise(2, 3, 6, 9, 9))
+    first = set(asked)
+    other_stride = layer_of("measured", 2)
+    for again in (
+        lambda: layer(noise(3, 3, 6, 9, 9)),
+        lambda: layer(noise(2, 3, 6, 9, 11)),
+        lambda: other_stride(noise(2, 3, 6, 9, 9)),
+        lambda: layer.float()(noise(2, 3, 6, 9, 9, dtype=torch.float32)),
+    ):
+        asked.clear()
+        again()
+        assert asked
+        assert not first & set(asked)
+    layer.double()
+    asked.clear()
+    layer(noise(2, 3, 6, 9, 9, seed=1))
+    assert set(asked) == first
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_what_was_measured_is_what_runs(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hssl.layers.steerable.fastest", lambda *_: plan)
+    layer, values = layer_of("auto"), noise(2, 3, 6, 9, 9)
+    measured, named = outcome(layer, values, "measured"), outcome(layer, values, plan)
+    assert all(torch.equal(measured[name], named[name]) for name in named)
+
+
+def test_where_a_trial_cannot_run_the_cost_model_decides(asked: list[tuple[object, ...]]) -> None:
+    """Inference mode keeps nothing for a backward pass; no rows give nothing to measure."""
+    layer, values = layer_of("measured"), noise(2, 3, 6, 9, 9)
+    with torch.inference_mode():
+        out = layer(values).clone()
+    layer(values[:0])
+    assert asked == []
+    assert error(out, layer(values)) <= 1e-12
+    assert asked
+
+
+def test_a_plan_by_name_is_never_measured(asked: list[tuple[object, ...]]) -> None:
+    for plan in PLAN_CHOICES:
+        if plan != "measured":
+            layer_of(plan)(noise(1, 3, 6, 9, 9))
+    assert asked == []
+
+
+def test_the_chosen_plan_is_the_cost_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ConvolutionShape] = []
+
+    def watch(of: ConvolutionShape, *rest: object) -> Plan:
+        seen.append(of)
+        return cheapest(of, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("hssl.layers.steerable.cheapest", watch)
+    layer_of("auto", 2)(noise(1, 3, 6, 9, 11))
+    assert [one.support for one in seen] == [5, 5, 5, 7, 7, 7]
+    assert {(one.in_size, one.out_size) for one in seen} == {((9, 11), (5, 6))}
+    seen.clear()
+    torus = GroupConv2d(3, 2, 7, 3, Translations(circular=True), padding=3)
+    torus(noise(1, 3, 1, 9, 9, dtype=torch.float32))
+    # Padded before the convolution.
+    assert [(one.in_size, one.out_size) for one in seen] == [((15, 15), (9, 9))]

@@ -28,7 +28,11 @@ TINY = {
     "trainer.precision": "32",
     "backbone.width": 1 / 8,
     "evaluation.readout": "alongside",
+    "views.streams": "all",
 }
+
+# As recipes of the small budgets have it: only the streams that are read, and no readout beside.
+SAMPLED = {"views__streams": "sampled", "evaluation__readout": "afterwards"}
 
 
 def tiny(mode: str = "h-ssl", **changes: Any) -> Config:

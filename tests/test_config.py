@@ -1,5 +1,6 @@
 """The typed configuration: overriding by dotted name, messages, identity and files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic import ValidationError
 
 from hssl.config import Config, ViewsConfig, accepted_of, differences, fields_of, load, override, parse
 from hssl.errors import ConfigurationError
+
+RECORDS = Path(__file__).resolve().parent.parent / "results" / "quick"
 
 
 def at(config: Config, name: str) -> Any:
@@ -107,8 +110,72 @@ def test_identity_follows_every_number_and_no_folder() -> None:
     config = Config()
     assert config.identity() == Config().identity()
     assert config.identity() == override(config, {"data.root": "/elsewhere"}).identity()
+    for store in ("memory", "mapped"):
+        assert config.identity() == override(config, {"data.store": store}).identity()
     for name, value in {"seed": 1, "optimizer.trust_coefficient": 0.01, "backbone.scales": (1.0, 2.0)}.items():
         assert config.identity() != override(config, {name: value}).identity()
+
+
+def test_committed_records_keep_their_identity() -> None:
+    records = [json.loads(path.read_text())["record"] for path in sorted(RECORDS.glob("*.json"))]
+    assert records
+    for record in records:
+        assert parse(record["configuration"]).identity() == record["identity"]
+        changed = override(parse(record["configuration"]), {"trainer.epochs": 999})
+        assert changed.identity() != record["identity"]
+
+
+def test_fields_that_came_later_count_only_where_they_are_set() -> None:
+    """At its default a field that runs of old never had leaves their identity; any other value changes a number."""
+    config = Config()
+    assert config.identity() == "717ce1c634d071fa"
+    identities = [config.identity()]
+    for name in ("views.streams", "backbone.plan"):
+        default, words = accepted_of(name)[1], accepted_of(name)[0].split(" | ")
+        assert override(config, {name: default}).identity() == config.identity()
+        identities += [override(config, {name: word}).identity() for word in words if word != default]
+    assert len(identities) == len(set(identities)) == 1 + 1 + 5
+    changed = override(config, {"views.streams": "sampled", "backbone.plan": "plain"})
+    assert differences(config, changed) == [
+        "backbone.plan: 'auto' there, 'plain' asked",
+        "views.streams: 'all' there, 'sampled' asked",
+    ]
+
+
+def test_a_configuration_without_the_fields_that_came_later_is_read() -> None:
+    tree = Config().model_dump(mode="json")
+    del tree["views"]["streams"], tree["backbone"]["plan"]
+    assert parse(tree) == Config()
+
+
+SAMPLES = {"mode": "h-ssl", "transformation": "rotation", "views.streams": "sampled"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "samples"),
+    [
+        ({}, True),
+        ({"mode": "a-ssl"}, True),
+        ({"mode": "hybrid", "transformation": "scale"}, True),
+        ({"backbone.name": "resnet20-cifar10"}, True),
+        ({"backbone.name": "resnet20-tiny-imagenet", "views.base_size": 2}, True),
+        ({"backbone.plan": "plain"}, True),
+        ({"views.streams": "all"}, False),
+        ({"mode": "frozen"}, False),
+        ({"mode": "supervised"}, False),
+        ({"transformation": "translation"}, False),
+        ({"backbone.name": "mlp"}, False),
+        ({"backbone.name": "cnn-three-layer"}, False),
+        ({"views.joint": True}, False),
+        ({"backbone.full_extent": True}, False),
+    ],
+    ids=str,
+)
+def test_streams_are_sampled_where_there_are_some(changes: dict[str, object], samples: bool) -> None:
+    config = override(Config(), SAMPLES | changes)
+    assert config.samples_streams is samples
+    silent = [line for line in config.without_effect() if line.startswith("views.streams sampled has no effect here")]
+    assert len(silent) == (not samples and config.views.streams == "sampled")
 
 
 def test_the_configuration_is_frozen_and_closed() -> None:
@@ -119,7 +186,7 @@ def test_the_configuration_is_frozen_and_closed() -> None:
 
 
 def test_differences_name_fields_and_both_values() -> None:
-    new = override(Config(), {"data.root": "/elsewhere", "views.base_size": "2,2"})
+    new = override(Config(), {"data.root": "/elsewhere", "data.store": "mapped", "views.base_size": "2,2"})
     assert differences(Config(), new) == ["views.base_size: 1 there, [2, 2] asked"]
     assert differences(Config(), Config()) == []
 
@@ -199,7 +266,10 @@ def test_settings_without_effect_are_named(mode: str, transformation: str, silen
         "translation_strength": 0.3,
         "smallest_scale": 0.7,
         "scale_draw": "discrete",
+        "streams": "sampled",
     }
+    # Base spaces that are joint with positions leave no streams to sample.
+    silent = silent | {"streams"}
     assert changed.keys() == ViewsConfig.model_fields.keys()
     place = {"mode": mode, "transformation": transformation}
     config = override(Config(), place | {f"views.{name}": value for name, value in changed.items()})

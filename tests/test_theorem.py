@@ -16,11 +16,21 @@ import torch
 from torch import Tensor, nn
 
 import hssl.backbones.backbone
-from hssl.backbones import MLP, Backbone, CIFAR10ResNet20, PlainThreeLayer, ThreeLayer, randomize_statistics
-from hssl.groups import BaseSpace, Group, GroupFeatures, Product, Rotations, Translations
+from hssl.backbones import (
+    MLP,
+    Backbone,
+    CIFAR10ResNet20,
+    PlainThreeLayer,
+    SteerableBackbone,
+    ThreeLayer,
+    randomize_statistics,
+)
+from hssl.groups import BaseSpace, Group, GroupFeatures, Product, Rotations, StreamFeatures, Streams, Translations
 from hssl.heads import Projector
+from hssl.layers import PlanChoice
 from hssl.objectives import OBJECTIVES
 from hssl.views import FiberViews, InputViews, Pairs
+from hssl.views.pairs import Which
 
 BATCH = 4
 EXACT = 1e-10
@@ -28,6 +38,9 @@ DIFFERENT = 1e-2
 
 Move = Callable[[int, Tensor], Tensor]
 Mode = Literal["train", "eval"]
+
+# Folded streams obey the law by construction: it has to hold, and the controls to fail, in the plain formulation.
+PLANS: tuple[PlanChoice, ...] = ("plain", "auto")
 
 
 @dataclass(frozen=True)
@@ -55,14 +68,19 @@ def random_network(network: Backbone, seed: int = 0) -> Backbone:
     return network.double()
 
 
-def three_layer(group: Group, resolution: int) -> Backbone:
+def three_layer(group: Group, resolution: int, plan: PlanChoice = "plain") -> Backbone:
     torch.manual_seed(0)
-    return random_network(ThreeLayer(group, width=1 / 8, resolution=resolution))
+    return planned(ThreeLayer(group, width=1 / 8, resolution=resolution), plan)
 
 
-def resnet(group: Group, resolution: int) -> Backbone:
+def resnet(group: Group, resolution: int, plan: PlanChoice = "plain") -> Backbone:
     torch.manual_seed(0)
-    return random_network(CIFAR10ResNet20(group, width=1 / 32, resolution=resolution))
+    return planned(CIFAR10ResNet20(group, width=1 / 32, resolution=resolution), plan)
+
+
+def planned(network: SteerableBackbone, plan: PlanChoice) -> Backbone:
+    network.plan = plan
+    return random_network(network)
 
 
 def projector_of(network: Backbone, base: BaseSpace) -> nn.Module:
@@ -96,12 +114,14 @@ def both_losses(
     mode: Mode = "train",
     pool: bool = True,
     inverse: Callable[[int], int] | None = None,
+    streams: Which = "all",
 ) -> tuple[Outcome, Outcome]:
     """A-SSL with images moved by g1 and g2 at g0; H-SSL with g0 moved by g1^-1 and g2^-1.
 
     Args:
         move: (element of `images_by`, positions) to positions, the action on base spaces.
         inverse: of an element of `images_by`; that group's own by default.
+        streams: whether the views ask for all streams, or only for those that they read.
     """
     projector = projector_of(network, base)
     for part in (network, projector):
@@ -111,18 +131,18 @@ def both_losses(
     moved = [torch.stack([move(invert(g), row) for g, row in zip(branch, at_g0, strict=True)]) for branch in elements]
     parameters = [images_by.parameters(torch.tensor(branch)) for branch in elements]
 
-    def encode(images: Tensor) -> GroupFeatures:
-        features = network(images)
-        return features.pool_space() if pool else features
+    def encode(images: Tensor, *asked: Streams) -> GroupFeatures | StreamFeatures:
+        assert len(asked) == (streams == "sampled")
+        features = network(images, *asked)
+        return features.pool_space() if pool else features  # type: ignore[no-any-return]
 
     images = images_for(network)
-    pairs_of = {
-        "a-ssl": (InputViews(images_by, base, network.resolution), Pairs(at_g0, at_g0, *parameters)),
-        "h-ssl": (FiberViews(base), Pairs(*moved)),
-    }
+    a_ssl = InputViews(images_by, base, network.resolution, streams=streams)
+    h_ssl = FiberViews(base, streams=streams)
+    pairs_of = ((a_ssl, Pairs(at_g0, at_g0, *parameters)), (h_ssl, Pairs(*moved)))
     outcomes = []
-    for views, pairs in pairs_of.values():
-        bundles = views.apply(images, encode, pairs)
+    for views, pairs in pairs_of:
+        bundles = views.apply(images, encode, views.with_streams(pairs))
         first, second = projector(torch.cat(bundles)).chunk(2)
         loss = OBJECTIVES[objective](first, second, temperature=0.1)
         named = {
@@ -155,23 +175,68 @@ FAMILIES = {"three-layer": (three_layer, 29, 28), "resnet20": (resnet, 25, 28)}
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("family", list(FAMILIES))
-def test_quarter_turns(family: str, size: int, mode: Mode, objective: str) -> None:
+@pytest.mark.parametrize("plan", PLANS)
+def test_quarter_turns(plan: PlanChoice, family: str, size: int, mode: Mode, objective: str) -> None:
     build, resolution, _ = FAMILIES[family]
     group = Rotations()
-    network = build(group, resolution)
+    network = build(group, resolution, plan)
     base = BaseSpace(group, size)
     assert_same(both_losses(network, base, group, group.act, TURNS, PLACES, objective=objective, mode=mode))
+
+
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("plan", PLANS)
+def test_quarter_turns_where_only_what_is_read_is_computed(
+    plan: PlanChoice, family: str, size: int, objective: str
+) -> None:
+    """In eval mode; what training does to the statistics is the next test's."""
+    build, resolution, _ = FAMILIES[family]
+    group = Rotations()
+    network = build(group, resolution, plan)
+    base = BaseSpace(group, size)
+    outcomes, whole = (
+        both_losses(network, base, group, group.act, TURNS, PLACES, objective=objective, mode="eval", streams=streams)
+        for streams in ("sampled", "all")
+    )
+    assert_same(outcomes)
+    # And it is the loss of the whole computation.
+    assert_same((outcomes[0], whole[0]))
+    assert_same((outcomes[1], whole[1]))
+
+
+DIFFERENT_TURNS = ((1, 3, 0, 2), (2, 0, 1, 0))
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_sampled_streams_are_a_sample_of_the_statistics(family: str) -> None:
+    """In train mode BatchNorm sees the computed rows, and those of the two equations are turned copies of each other.
+
+    Unless an example's two elements are equal: equation 3 then computes one row where equation 2 computes two.
+    """
+    build, resolution, _ = FAMILIES[family]
+    group = Rotations()
+    network = build(group, resolution, "auto")
+
+    def losses(turns: tuple[Sequence[int], Sequence[int]]) -> tuple[Outcome, Outcome]:
+        return both_losses(network, BaseSpace(group), group, group.act, turns, PLACES, streams="sampled")
+
+    assert_same(losses(DIFFERENT_TURNS))
+    assert any(first == second for first, second in zip(*TURNS, strict=True))
+    assert_other(losses(TURNS))
 
 
 @pytest.mark.parametrize("objective", list(OBJECTIVES))
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 2)])
 @pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("plan", PLANS)
 def test_circular_translations_by_the_total_stride(
-    family: str, size: tuple[int, int], mode: Mode, objective: str
+    plan: PlanChoice, family: str, size: tuple[int, int], mode: Mode, objective: str
 ) -> None:
     build, _, resolution = FAMILIES[family]
-    network = build(Translations(circular=True), resolution)
+    network = build(Translations(circular=True), resolution, plan)
     group = network.feature_group
     assert isinstance(group, Translations)
     assert (group.shape, group.stride) == ((7, 7), 4)
@@ -186,10 +251,11 @@ def test_circular_translations_by_the_total_stride(
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("size", [(1, 1, 1), (1, 1, 2), (2, 1, 1)])
 @pytest.mark.parametrize("family", list(FAMILIES))
-def test_rotation_and_position_together(family: str, size: tuple[int, int, int], mode: Mode) -> None:
+@pytest.mark.parametrize("plan", PLANS)
+def test_rotation_and_position_together(plan: PlanChoice, family: str, size: tuple[int, int, int], mode: Mode) -> None:
     """Unpooled maps with zero padding: an element that only turns moves streams and positions, and stays exact."""
     build, resolution, _ = FAMILIES[family]
-    network = build(Rotations(), resolution)
+    network = build(Rotations(), resolution, plan)
     joint = network.feature_group
     assert isinstance(joint, Product)
     assert not joint.closed

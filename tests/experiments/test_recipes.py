@@ -2,7 +2,7 @@
 
 import pytest
 
-from hssl.config import Config, parse
+from hssl.config import Config, override, parse
 from hssl.errors import ConfigurationError
 from hssl.experiments import paper
 from hssl.experiments.recipes import (
@@ -49,6 +49,8 @@ SCALED = {
     ("backbone", "width"),
     ("data", "train_images"),
     ("data", "test_images"),
+    # What is computed beside the fibers that are read, and so the statistics: not which fibers those are.
+    ("views", "streams"),
 }
 
 
@@ -77,8 +79,45 @@ def test_a_recipe_holds_and_says_what_it_is(name: str, budget: str) -> None:
 
 @pytest.mark.parametrize("stem", stem_names())
 def test_the_modes_of_a_row_differ_in_nothing_but_the_mode(stem: str) -> None:
-    trees = [recipe(f"{stem}-{suffix}", "quick").model_dump(exclude={"mode", "recipe"}) for suffix in MODES]
+    configs = [recipe(f"{stem}-{suffix}", "quick") for suffix in MODES]
+    # Only views can sample streams: the other modes have none.
+    leaving = {"mode": True, "recipe": True, "views": {"streams"}}
+    trees = [config.model_dump(exclude=leaving) for config in configs]
     assert all(tree == trees[0] for tree in trees)
+
+
+def test_the_paper_budget_and_the_modes_without_streams_are_the_runs_they_were() -> None:
+    """Identities of runs that were made before streams could be sampled."""
+    known = {
+        ("mnist-translation-hssl", "quick"): "48cf74072cdd8d06",
+        ("mnist-translation-assl", "quick"): "192bedc2186c8c34",
+        ("mnist-translation-mlp-hssl", "quick"): "7d5b53256c4bc668",
+        ("mnist-rotation-frozen", "quick"): "e31d9e115b94f3bd",
+        ("mnist-scale-supervised", "quick"): "783ae110eb4d460d",
+        ("mnist-rotation-hssl", "paper"): "7324980cacb3936d",
+        ("mnist-scale-assl", "paper"): "95c5809134ad9ac8",
+    }
+    for (name, budget), identity in known.items():
+        assert recipe(name, budget).identity() == identity, name
+    sampled = {"mnist-rotation-hssl": "6c7e357e26f2222d", "mnist-scale-assl": "5dc033cece3ac237"}
+    for name, identity in sampled.items():
+        config = recipe(name, "quick")
+        assert config.identity() != identity
+        assert override(config, {"views.streams": "all"}).identity() == identity
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_streams_are_sampled_where_views_read_few_and_nothing_reads_all(name: str) -> None:
+    samples = ("rotation" in name or "scale" in name) and name.endswith("ssl") and "cnn" not in name
+    for budget in ("smoke", "quick"):
+        config = recipe(name, budget)
+        assert config.views.streams == ("sampled" if samples else "all")
+        assert config.samples_streams is samples
+        assert not samples or config.evaluation.readout == "afterwards"
+        assert config.without_effect() == ()
+    # The paper's own computation.
+    assert recipe(name).views.streams == "all"
+    assert recipe(name).samples_streams is False
 
 
 def leaves(config: Config) -> dict[tuple[str, ...], object]:

@@ -10,6 +10,7 @@ from hssl.errors import ConfigurationError, GroupError
 from hssl.experiments.recipes import recipe, recipe_names
 from hssl.groups import Product, Rotations, Scales, Translations, Unstructured
 from hssl.heads import ConvReadout, PlainConvReadout, PooledReadout, RowReadout
+from hssl.layers import PLAN_CHOICES, SteerableConv2d
 from hssl.training.build import (
     build_backbone,
     build_group,
@@ -19,7 +20,7 @@ from hssl.training.build import (
     pools_space,
 )
 from hssl.views import FiberViews, HybridViews, InputViews
-from small_runs import tiny
+from small_runs import SAMPLED, tiny
 
 SMALL = 1 / 32
 
@@ -106,6 +107,39 @@ def test_views_of_each_mode() -> None:
     assert type(views_of(tiny("h-ssl"))) is FiberViews
     assert type(views_of(tiny("a-ssl"))) is InputViews
     assert type(views_of(tiny("hybrid"))) is HybridViews
+
+
+@pytest.mark.parametrize("mode", ["h-ssl", "a-ssl", "hybrid"])
+@pytest.mark.parametrize(
+    ("changes", "which"),
+    [
+        ({"views__streams": "all"}, "all"),
+        ({}, "sampled"),
+        ({"transformation": "scale"}, "sampled"),
+        ({"backbone__plan": "plain"}, "sampled"),
+        ({"views__base_size": 2}, "sampled"),
+        ({"backbone__full_extent": True}, "all"),
+        ({"transformation": "translation", "views__base_size": (1, 1)}, "all"),
+        ({"views__joint": True, "views__base_size": (1, 1, 1)}, "all"),
+        ({"backbone__name": "mlp"}, "all"),
+        ({"backbone__name": "cnn-three-layer", "transformation": "scale"}, "all"),
+    ],
+    ids=str,
+)
+def test_streams_are_sampled_where_there_are_some(changes: dict[str, object], which: str, mode: str) -> None:
+    config = tiny(mode, **SAMPLED | changes)
+    assert views_of(config).which == which
+    assert config.samples_streams is (which == "sampled")
+    streams = views_of(config).draw(16, torch.Generator()).streams
+    assert (streams is not None) is (which == "sampled")
+
+
+@pytest.mark.parametrize("plan", PLAN_CHOICES)
+def test_the_plan_arrives_in_every_layer(plan: str) -> None:
+    for name in ("three-layer", "resnet20-cifar10", "resnet20-tiny-imagenet"):
+        config = tiny(backbone__name=name, backbone__plan=plan, backbone__width=SMALL, data__resolution=17)
+        backbone = build_backbone(config, 1)
+        assert {part.plan for part in backbone.modules() if isinstance(part, SteerableConv2d)} == {plan}
 
 
 def test_base_spaces_live_on_the_group_alone_or_on_both() -> None:

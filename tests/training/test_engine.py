@@ -23,8 +23,9 @@ from hssl.errors import ConfigurationError, DataError, GroupError, HsslError, Ru
 from hssl.experiments.record import collect
 from hssl.training import engine
 from hssl.training.callbacks import DivergenceError
-from hssl.training.engine import calibrate, evaluate_run, measure_equivariance, train
+from hssl.training.engine import calibrate, check, evaluate_run, measure_equivariance, train
 from small_runs import (
+    SAMPLED,
     Interrupted,
     StopAfter,
     checkpoint,
@@ -72,7 +73,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_every_mode_learns(mode: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"trainer__epochs": 10, "optimizer__learning_rate": 4.0}
     if mode in ("frozen", "supervised"):
-        changes |= {"trainer__epochs": 30, "optimizer__learning_rate": 20.0 if mode == "frozen" else 4.0}
+        # Faster still, and rounding alone decides where it ends.
+        changes |= {"trainer__epochs": 30, "optimizer__learning_rate": 8.0 if mode == "frozen" else 4.0}
     result = train(tiny(mode, **changes), tmp_path)
     losses = [line["train/loss"] for line in metrics(tmp_path)]
     assert len(losses) == changes["trainer__epochs"]
@@ -176,6 +178,31 @@ def test_readout_afterwards(mode: str, tmp_path: Path) -> None:
     assert train(config, tmp_path)["epochs"] == 2
 
 
+@pytest.mark.parametrize("mode", SELF_SUPERVISED)
+def test_a_run_that_computes_only_what_it_reads(mode: str, tmp_path: Path) -> None:
+    config = tiny(mode, **SAMPLED, trainer__epochs=10, optimizer__learning_rate=4.0, evaluation__readout_epochs=2)
+    train(config, tmp_path)
+    lines = metrics(tmp_path)
+    assert lines[-1]["train/loss"] < 0.9 * lines[0]["train/loss"]
+    assert not any("train/accuracy" in line or "test/accuracy" in line for line in lines)
+    evaluation = evaluate_run(tmp_path)
+    assert evaluation["complete"] is True
+    assert evaluation["equivariance"]["held"] is True
+    assert "afterwards" in evaluation["readout"]["protocol"]
+
+
+@pytest.mark.parametrize("plan", ["plain", "measured"])
+def test_a_run_in_another_plan_is_nearly_the_same_run(plan: str, tmp_path: Path) -> None:
+    """`measured` tries its plans while training, validating (in inference mode) and evaluating."""
+    config = tiny(trainer__epochs=1, trainer__precision="64")
+    train(config, tmp_path / "auto")
+    train(tiny(trainer__epochs=1, trainer__precision="64", backbone__plan=plan), tmp_path / plan)
+    expected, weights = (checkpoint(tmp_path / name)["state_dict"] for name in ("auto", plan))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(weights[name], tensor, rtol=1e-8, atol=1e-8)
+    assert evaluate_run(tmp_path / plan)["complete"] is True
+
+
 # -- going on --------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +226,21 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
     assert not same(checkpoint(tmp_path)["state_dict"], checkpoint(finished[mode])["state_dict"])
     train(tiny(mode), tmp_path)
     assert_same_run(tmp_path, finished[mode])
+
+
+@pytest.mark.parametrize("transformation", ["rotation", "scale"])
+@pytest.mark.parametrize("mode", ["a-ssl", "h-ssl"])
+def test_an_interrupted_run_with_sampled_streams_goes_on_bit_for_bit(
+    mode: str, transformation: str, tmp_path: Path, stop_after: Callable[[int], None]
+) -> None:
+    config = tiny(mode, transformation=transformation, **SAMPLED)
+    train(config, tmp_path / "whole")
+    stop_after(6)
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "stopped")
+    assert checkpoint(tmp_path / "stopped")["epoch"] == 0
+    train(config, tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_a_run_stopped_twice_with_few_checkpoints(tmp_path: Path, stop_after: Callable[[int], None]) -> None:
@@ -446,6 +488,11 @@ REFUSED: dict[str, tuple[Callable[[], Config], type[HsslError], str]] = {
         "at least 2 placements",
     ),
     "no distance": (lambda: tiny(views__max_distance=0.0), ConfigurationError, "lets different placements pair"),
+    "a readout of streams that are not computed": (
+        lambda: tiny(views__streams="sampled"),
+        ConfigurationError,
+        r"a readout reads all streams[\s\S]*--evaluation.readout afterwards, or --views.streams all",
+    ),
     "turns where there are none": (
         lambda: tiny(transformation="translation", backbone__full_extent=True),
         ConfigurationError,
@@ -464,6 +511,20 @@ def test_what_cannot_train_is_refused_before_anything_is_written(
     with pytest.raises(kind, match=words):
         train(ask(), out)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"transformation": "translation", "views__base_size": (1, 1)},
+        {"mode": "supervised"},
+        {"mode": "frozen"},
+        {"backbone__full_extent": True},
+    ],
+    ids=str,
+)
+def test_a_readout_alongside_is_fine_where_no_stream_is_left_out(changes: dict[str, Any]) -> None:
+    check(tiny(**{"mode": "h-ssl", "views__streams": "sampled"} | changes))
 
 
 @pytest.mark.parametrize("mode", ["supervised", "frozen"])
@@ -604,7 +665,8 @@ def test_equivariance_of_a_run_and_of_a_recipe(finished: dict[str, Path]) -> Non
 # -- two processes ---------------------------------------------------------------------------------------------------
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("streams", "readout"), [("all", "alongside"), ("sampled", "afterwards")])
+def test_two_processes_train_as_one(streams: str, readout: str, tmp_path: Path) -> None:
     """Through the command line, since its second process is a repetition of the command."""
     fields = {
         "mode": "h-ssl",
@@ -620,7 +682,8 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         "trainer.batch_size": "16",
         "trainer.accelerator": "cpu",
         "backbone.width": "0.125",
-        "evaluation.readout": "alongside",
+        "evaluation.readout": readout,
+        "views.streams": streams,
     }
     words = [word for name, value in fields.items() for word in (f"--{name}", value)]
     words += ["--out", str(tmp_path / "two")]
@@ -632,10 +695,9 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         env={name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "WORLD_SIZE")},
     )
     assert two.returncode == 0, two.stderr
-    train(
-        tiny(trainer__precision="64", trainer__epochs=2, trainer__evaluate_every_epochs=1, trainer__threads=1),
-        tmp_path / "one",
-    )
+    changes = {"trainer__precision": "64", "trainer__epochs": 2, "trainer__evaluate_every_epochs": 1}
+    changes |= {"trainer__threads": 1, "views__streams": streams, "evaluation__readout": readout}
+    train(tiny(**changes), tmp_path / "one")
     together, alone = metrics(tmp_path / "two"), metrics(tmp_path / "one")
     assert len(together) == len(alone) == 2
     for ours, theirs in zip(together, alone, strict=True):

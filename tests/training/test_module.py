@@ -1,5 +1,6 @@
 """The step: pairs, losses, and which parameter each of them reaches."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,9 +9,10 @@ from torch import Tensor
 
 from hssl.config import SELF_SUPERVISED
 from hssl.data.loader import Batch
+from hssl.groups import GroupFeatures, Streams
 from hssl.training.module import SSLModule
 from hssl.views import Pairs
-from small_runs import labelled_module, tiny
+from small_runs import SAMPLED, labelled_module, tiny
 
 LABELS = torch.arange(8) % 10
 
@@ -100,6 +102,58 @@ def join(parts: list[Pairs]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("mode", SELF_SUPERVISED)
+def test_only_the_streams_that_are_read_pass_the_network(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = labelled_module(tiny(mode, **SAMPLED))
+    outside_of_a_trainer(module, monkeypatch)
+    seen: list[tuple[int, Streams]] = []
+    module.backbone.register_forward_hook(lambda _, inputs, __: seen.append((len(inputs[0]), inputs[1])))
+    module.training_step(Batch(images(16), LABELS.repeat(2), torch.arange(16)), 0).backward()
+    ((count, streams),) = seen
+    assert count == (16 if mode == "h-ssl" else 32)
+    # 16 pairs of four rotations, one deck: each stream is read by 7 of 16; one of four by each view.
+    assert streams.counts == ((7,) * 4 if mode == "h-ssl" else (8,) * 4)
+    assert gradient_norms(module, "backbone") > 0
+    assert gradient_norms(module, "projector") > 0
+    assert gradient_norms(module, "readout") == 0
+
+
+@pytest.mark.parametrize("mode", SELF_SUPERVISED)
+def test_sampled_streams_give_the_loss_of_all_streams(mode: str) -> None:
+    """Value and gradients, of the same pairs, where the statistics are given."""
+    outcomes = []
+    for changes in (SAMPLED, {"evaluation__readout": "afterwards"}):
+        module = labelled_module(tiny(mode, **changes)).double().eval()
+        if not outcomes:
+            pairs = module.draw(16, 0)
+        loss, _ = module.ssl_loss(images(16).double(), pairs if changes is SAMPLED else replace(pairs, streams=None))
+        parts = [*module.backbone.parameters(), *module.projector.parameters()]  # type: ignore[union-attr]
+        outcomes.append([loss.detach(), *torch.autograd.grad(loss, parts)])
+    assert pairs.streams is not None
+    size = max(float(gradient.abs().max()) for gradient in outcomes[1])
+    assert size > 1e-3
+    for sampled, whole in zip(*outcomes, strict=True):
+        torch.testing.assert_close(sampled, whole, rtol=1e-10, atol=1e-10 * size)
+
+
+@pytest.mark.parametrize("mode", SELF_SUPERVISED)
+def test_dealt_pairs_are_the_same_on_any_number_of_devices(mode: str) -> None:
+    """And each rank computes what its own part reads."""
+    module = labelled_module(tiny(mode, **SAMPLED))
+    alone = join([module.draw(16, 5)])
+    for world in (1, 2, 4):
+        parts = [on_rank(module, rank, world).draw(16 // world, 5) for rank in range(world)]
+        assert all(torch.equal(one, other) for one, other in zip(alone, join(parts), strict=True))
+        read = [torch.cat([part.positions_1, part.positions_2], dim=int(mode == "h-ssl")) for part in parts]
+        for part, positions in zip(parts, read, strict=True):
+            assert part.streams is not None
+            assert len(part.streams.slots) == len(positions)
+            assert part.streams.rows(positions).min() >= 0
+        # A deck of 16: what all ranks compute together is what one process computes.
+        rows = [part.streams.counts for part in parts if part.streams is not None]
+        assert [sum(counts) for counts in zip(*rows, strict=True)] == [7 if mode == "h-ssl" else 8] * 4
+
+
+@pytest.mark.parametrize("mode", SELF_SUPERVISED)
 def test_pairs_are_the_same_on_any_number_of_devices(mode: str) -> None:
     module = labelled_module(tiny(mode))
     alone = join([module.draw(12, 5)])
@@ -166,9 +220,10 @@ def test_maps_of_each_kind_of_network_fit_their_readout() -> None:
             changes["views__base_size"] = (1, 1)
         module = SSLModule(tiny("h-ssl", **changes, backbone__width=1 / 32), 1, 7)
         assert module.predict(images()).shape == (8, 7), name
-        loss, maps = module.ssl_loss(images(), module.draw(8, 0))
+        loss, features = module.ssl_loss(images(), module.draw(8, 0))
         assert loss.isfinite()
-        assert len(maps) == 8
+        assert isinstance(features, GroupFeatures)
+        assert module.as_maps(features).shape == module.maps(images()).shape, name
 
 
 def test_joint_views_keep_positions() -> None:

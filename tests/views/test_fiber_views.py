@@ -1,10 +1,17 @@
 """H-SSL: one forward pass, two independent base spaces."""
 
+import dataclasses
+
+import pytest
 import torch
+from torch import Tensor
 
 from counting_encoder import CountingEncoder
-from hssl.groups import BaseSpace, Rotations, Scales
-from hssl.views import FiberViews, Pairs
+from hssl.backbones import ThreeLayer
+from hssl.groups import Augmentation, BaseSpace, Group, GroupFeatures, Rotations, Scales, StreamFeatures, Streams
+from hssl.views import FiberViews, HybridViews, InputViews, Pairs
+from hssl.views.pairs import Which
+from laws import PAPER_SCALES, error, noise
 
 IMAGES = torch.rand(5, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -62,3 +69,40 @@ def test_apply_is_deterministic_so_a_teacher_sees_its_students_pair() -> None:
     student, teacher = CountingEncoder(Rotations()), CountingEncoder(Rotations())
     for mine, theirs in zip(views.apply(IMAGES, student, pairs), views.apply(IMAGES, teacher, pairs), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def views_of(mode: str, group: Group, size: int, streams: Which) -> FiberViews | InputViews:
+    base = BaseSpace(group, size)
+    if mode == "h-ssl":
+        return FiberViews(base, streams=streams)
+    kind = InputViews if mode == "a-ssl" else HybridViews
+    return kind(group, base, 13, Augmentation(scale_draw="discrete"), streams=streams)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("group", [Rotations(), Scales(PAPER_SCALES)], ids=str)
+@pytest.mark.parametrize("mode", ["h-ssl", "a-ssl", "hybrid"])
+def test_sampled_streams_give_the_bundles_of_all_streams(mode: str, group: Group, size: int) -> None:
+    """Of one pair, in eval mode: what is not read is not missed."""
+    torch.manual_seed(0)
+    network = ThreeLayer(group, resolution=13, width=1 / 16).double().eval()
+    images = noise(16, 1, 13, 13)
+    few, whole = (views_of(mode, group, size, streams) for streams in ("sampled", "all"))  # type: ignore[arg-type]
+    pairs = few.draw(16, torch.Generator().manual_seed(0))
+    computed: list[int] = []
+
+    def encode(inputs: Tensor, *streams: Streams) -> GroupFeatures | StreamFeatures:
+        features = network(inputs, *streams)
+        computed.append(len(features.values) if streams else features.values.shape[0] * group.order)
+        return features.pool_space()  # type: ignore[no-any-return]
+
+    with torch.no_grad():
+        ours = few.apply(images, encode, pairs)
+        theirs = whole.apply(images, encode, dataclasses.replace(pairs, streams=None))
+        other = whole.apply(images, encode, views_of(mode, group, size, "all").draw(16, torch.Generator()))
+    for bundle, expected, another in zip(ours, theirs, other, strict=True):
+        assert error(bundle, expected) <= 1e-12
+        assert error(bundle, another) > 1e-2
+    # One pass, of no more rows than the views read.
+    assert computed[0] <= (2 if mode == "h-ssl" else 1) * size * len(ours[0]) * (1 if mode == "h-ssl" else 2)
+    assert computed[0] < computed[1]

@@ -48,3 +48,16 @@ def test_one_pass_of_twice_the_batch_each_half_read_at_its_own_base_space() -> N
     torch.testing.assert_close(first, features.at(pairs.positions_1))
     torch.testing.assert_close(second, features.at(pairs.positions_2))
     assert not torch.equal(pairs.positions_1, pairs.positions_2)
+
+
+def test_sampled_streams_are_one_g0_for_each_view() -> None:
+    group = Rotations()
+    views = HybridViews(group, BaseSpace(group), 9, streams="sampled")
+    pairs = views.draw(32, torch.Generator().manual_seed(4))
+    assert pairs.streams is not None
+    assert pairs.streams.slots.shape == (64, 4)
+    both = torch.cat([pairs.positions_1, pairs.positions_2])
+    assert (pairs.streams.slots >= 0).nonzero()[:, 1].tolist() == both[:, 0].tolist()
+    # Every pair of base spaces, in each deck of 16.
+    joint = 4 * pairs.positions_1[:, 0] + pairs.positions_2[:, 0]
+    assert torch.bincount(joint).tolist() == [2] * 16

@@ -6,6 +6,7 @@ import torch
 from counting_encoder import CountingEncoder
 from hssl.groups import Augmentation, BaseSpace, Group, Rotations, Scales, Translations
 from hssl.views import InputViews, Pairs
+from laws import PAPER_SCALES
 
 IMAGES = torch.rand(5, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -91,3 +92,35 @@ def test_apply_is_deterministic_so_a_teacher_sees_its_students_pair() -> None:
     other = views.draw(5, torch.Generator().manual_seed(7))
     views.apply(IMAGES, teacher, other)
     assert not torch.equal(student.seen[0], teacher.seen[1])
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_sampled_streams_are_those_of_the_one_g0_of_both_views(size: int) -> None:
+    group = Scales(PAPER_SCALES)
+    views = InputViews(group, BaseSpace(group, size), 9, streams="sampled")
+    pairs = views.draw(30, torch.Generator().manual_seed(1))
+    assert torch.equal(pairs.positions_1, pairs.positions_2)
+    assert pairs.streams is not None
+    # The first views and then the second, as they pass the network; 30 examples are whole decks of 6 and of 5.
+    assert pairs.streams.slots.shape == (60, 6)
+    assert torch.equal(pairs.streams.slots[:30] >= 0, pairs.streams.slots[30:] >= 0)
+    assert (pairs.streams.slots >= 0).sum(1).tolist() == [size] * 60
+    assert pairs.streams.rows(torch.cat([pairs.positions_1, pairs.positions_2])).unique().tolist() == list(
+        range(60 * size)
+    )
+    decks = pairs.positions_1[:, 0].reshape(-1, 7 - size)
+    assert all(sorted(deck) == list(range(7 - size)) for deck in decks.tolist())
+
+
+def test_dealt_base_spaces_leave_the_transformations_as_they_are() -> None:
+    """The same generator gives the same transformations: only g0 is dealt."""
+    group = Rotations()
+    sampled, drawn = (
+        InputViews(group, BaseSpace(group), 9, streams=streams).draw(64, torch.Generator().manual_seed(1))  # type: ignore[arg-type]
+        for streams in ("sampled", "all")
+    )
+    assert sampled.parameters_1 is not None
+    assert drawn.parameters_1 is not None
+    assert torch.equal(sampled.parameters_1, drawn.parameters_1)
+    assert torch.bincount(sampled.positions_1[:, 0]).tolist() == [16] * 4
+    assert torch.bincount(drawn.positions_1[:, 0]).tolist() != [16] * 4

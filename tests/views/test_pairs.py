@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from hssl.groups import BaseSpace, Group, Product, Rotations, Scales, Translations
-from hssl.views import Pairs
-from hssl.views.pairs import PlacementPairs, draw_placements
+from hssl.errors import ConfigurationError
+from hssl.groups import BaseSpace, Group, Product, Rotations, Scales, Streams, Translations
+from hssl.views import FiberViews, HybridViews, InputViews, Pairs
+from hssl.views.pairs import PlacementPairs, deal, draw_placements
+from laws import PAPER_SCALES
 
 SCALES = Scales((1.0, 1.25, 1.5, 2.0))
 DRAWS = 20_000
@@ -117,20 +119,204 @@ def test_part_cuts_rows_and_keeps_what_is_missing_missing() -> None:
     positions = torch.arange(12).reshape(6, 2)
     parameters = torch.arange(6, dtype=torch.float64)[:, None]
     pairs = Pairs(positions, positions + 100, parameters, parameters + 100)
-    part = pairs.part(slice(2, 4), torch.device("cpu"))
+    part = pairs.part(slice(2, 4))
     assert part.positions_1.tolist() == [[4, 5], [6, 7]]
     assert part.positions_2.tolist() == [[104, 105], [106, 107]]
     assert part.parameters_1 is not None
     assert part.parameters_2 is not None
     assert part.parameters_1.tolist() == [[2.0], [3.0]]
     assert part.parameters_2.tolist() == [[102.0], [103.0]]
-    bare = Pairs(positions, positions).part(slice(0, 1), torch.device("cpu"))
+    # What a part reads decides what of it is computed.
+    assert Pairs(positions, positions, streams=Streams.of(positions, 12)).part(slice(2, 4)).streams is None
+    bare = Pairs(positions, positions).part(slice(0, 1))
     assert bare.parameters_1 is None
     assert bare.parameters_2 is None
 
 
-def test_part_goes_to_the_device() -> None:
-    parameters = torch.zeros(4, 1)
-    part = Pairs(torch.zeros(4, 1), torch.zeros(4, 1), parameters, parameters).part(slice(0, 2), torch.device("meta"))
-    assert part.parameters_2 is not None
-    assert {part.positions_1.device.type, part.positions_2.device.type, part.parameters_2.device.type} == {"meta"}
+def test_pairs_go_to_a_device_whole() -> None:
+    positions, parameters = torch.zeros(4, 1, dtype=torch.long), torch.zeros(4, 1)
+    streams = Streams.of(positions, 4)
+    pairs = Pairs(positions, positions, parameters, parameters, streams).to(torch.device("meta"))
+    assert pairs.parameters_1 is not None
+    assert pairs.parameters_2 is not None
+    assert pairs.streams is not None
+    tensors = [pairs.positions_1, pairs.positions_2, pairs.parameters_1, pairs.parameters_2]
+    tensors += [pairs.streams.images, pairs.streams.slots]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert pairs.streams.counts == (4, 0, 0, 0)
+    bare = Pairs(positions, positions).to(torch.device("meta"))
+    assert bare.parameters_1 is bare.parameters_2 is bare.streams is None
+
+
+# -- dealt instead of drawn --------------------------------------------------------------------------------------------
+
+# What is dealt: a base space, and the largest distance of a pair.
+DEALT: dict[str, tuple[BaseSpace, float | None]] = {
+    "scales": (BaseSpace(Scales(PAPER_SCALES)), None),
+    "two scales": (BaseSpace(Scales(PAPER_SCALES), 2), None),
+    "near scales": (BaseSpace(Scales(PAPER_SCALES)), 0.1),
+    "rotations": (BaseSpace(Rotations()), None),
+    "two near rotations": (BaseSpace(Rotations(), 2), 1.0),
+}
+
+
+def dealt(name: str, batch_size: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """First positions of the pairs of a batch."""
+    base, largest = DEALT[name]
+    pairs = PlacementPairs(base, largest, "euclidean", "sampled")
+    first, second = pairs.draw(batch_size, generator or torch.Generator().manual_seed(1))
+    return first[:, 0], second[:, 0]
+
+
+def allowed_in(name: str) -> list[tuple[int, int]]:
+    base, largest = DEALT[name]
+    anchors = base.positions[:, 0].tolist()
+    return [
+        (a, b)
+        for a, b in itertools.product(anchors, repeat=2)
+        if largest is None or base.group.distance(a, b, "euclidean") <= largest + 1e-9
+    ]
+
+
+@pytest.mark.parametrize("name", DEALT)
+def test_each_examples_pair_is_uniform(name: str) -> None:
+    """Whatever its place in the batch: in the first deck, at the seam of two, in the last, which is cut."""
+    names = {pair: index for index, pair in enumerate(allowed_in(name))}
+    batch = 2 * len(names) + 3
+    generator = torch.Generator().manual_seed(0)
+    draws = [dealt(name, batch, generator) for _ in range(5000)]
+    for place in (0, len(names) - 1, len(names), batch - 1):
+        pairs = torch.tensor([names[int(first[place]), int(second[place])] for first, second in draws])
+        assert looks_uniform(pairs, len(names)), place
+
+
+def test_cards_in_their_order_would_be_seen() -> None:
+    """The control: decks that nobody shuffled are as balanced, and tell a pair by its place."""
+    unshuffled = torch.arange(36)[torch.zeros(3000, dtype=torch.long)]
+    assert not looks_uniform(unshuffled, 36)
+    generator = torch.Generator().manual_seed(0)
+    cards = torch.tensor([int(deal(36, 40, generator)[0]) for _ in range(3000)])
+    assert looks_uniform(cards, 36)
+
+
+@pytest.mark.parametrize("batch", [7, 64, 256, 4096])
+@pytest.mark.parametrize("name", DEALT)
+def test_every_whole_deck_holds_each_pair_once(name: str, batch: int) -> None:
+    allowed = allowed_in(name)
+    pairs = list(zip(*(positions.tolist() for positions in dealt(name, batch)), strict=True))
+    assert len(pairs) == batch
+    for start in range(0, batch, len(allowed)):
+        deck = pairs[start : start + len(allowed)]
+        assert len(set(deck)) == len(deck)
+        assert set(deck) <= set(allowed)
+        assert len(deck) < len(allowed) or sorted(deck) == sorted(allowed)
+
+
+def test_drawn_pairs_are_not_that_balanced() -> None:
+    first, second = PlacementPairs(BaseSpace(Rotations()), None, "euclidean").draw(64, torch.Generator().manual_seed(1))
+    counts = torch.bincount(4 * first[:, 0] + second[:, 0], minlength=16)
+    assert counts.unique().numel() > 1
+    first, second = dealt("rotations", 64)
+    assert torch.bincount(4 * first + second).tolist() == [4] * 16
+
+
+@pytest.mark.parametrize(("cards", "count"), [(6, 0), (6, 5), (6, 6), (6, 20), (1, 3)])
+def test_cards_are_dealt_deck_after_deck(cards: int, count: int) -> None:
+    dealt_cards = deal(cards, count, torch.Generator().manual_seed(0))
+    assert dealt_cards.shape == (count,)
+    for start in range(0, count, cards):
+        deck = dealt_cards[start : start + cards].tolist()
+        assert len(set(deck)) == len(deck)
+        assert set(deck) <= set(range(cards))
+    again, other = (deal(36, 72, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert torch.equal(again, deal(36, 72, torch.Generator().manual_seed(0)))
+    assert not torch.equal(again, other)
+
+
+def sampling_views(name: str) -> dict[str, FiberViews | InputViews]:
+    base, largest = DEALT[name]
+    return {
+        "h-ssl": FiberViews(base, largest, streams="sampled"),
+        "a-ssl": InputViews(base.group, base, 28, streams="sampled"),
+        "hybrid": HybridViews(base.group, base, 28, max_distance=largest, streams="sampled"),
+    }
+
+
+@pytest.mark.parametrize("mode", ["h-ssl", "a-ssl", "hybrid"])
+@pytest.mark.parametrize("name", DEALT)
+def test_shapes_stay_the_same_from_draw_to_draw(name: str, mode: str) -> None:
+    views = sampling_views(name)[mode]
+    decks = len(views.base.positions) if mode == "a-ssl" else len(views._placements._allowed)
+    batch = 8 * decks
+    draws = [views.draw(batch, torch.Generator().manual_seed(seed)) for seed in range(10)]
+    streams = [pairs.streams for pairs in draws if pairs.streams is not None]
+    assert len(streams) == 10
+    (counts,) = {one.counts for one in streams}
+    # The control: a batch that is not a number of decks reads one stream more often than another.
+    if mode == "h-ssl":
+        others = [views.draw(batch + decks // 2, torch.Generator().manual_seed(seed)).streams for seed in range(10)]
+        assert len({one.counts for one in others if one is not None}) > 1
+    # What is computed is what is read.
+    images = batch if mode == "h-ssl" else 2 * batch
+    views_of_one = [torch.cat([pairs.positions_1, pairs.positions_2], dim=int(mode == "h-ssl")) for pairs in draws]
+    for one, read in zip(streams, views_of_one, strict=True):
+        assert len(one.slots) == images
+        asked = torch.zeros(images, len(counts), dtype=torch.bool).scatter_(1, read, True)
+        assert bool((one.slots >= 0)[asked].all())
+        assert int(asked.sum()) == sum(counts)
+
+
+@pytest.mark.parametrize(("name", "mode", "share"), [("scales", "h-ssl", 1 / 3), ("scales", "a-ssl", 1 / 6)])
+def test_the_share_of_six_streams_that_is_computed(name: str, mode: str, share: float) -> None:
+    """Two of six, less where both are the same one; one of six for each view."""
+    pairs = sampling_views(name)[mode].draw(4096, torch.Generator().manual_seed(0))
+    assert pairs.streams is not None
+    computed = sum(pairs.streams.counts) / (6 * len(pairs.streams.slots))
+    assert computed == pytest.approx(share - (1 / 36 if mode == "h-ssl" else 0), rel=0.01)
+
+
+@pytest.mark.parametrize("mode", ["h-ssl", "a-ssl", "hybrid"])
+def test_parts_of_a_batch_compute_what_they_read(mode: str) -> None:
+    views = sampling_views("scales")[mode]
+    whole = views.draw(64, torch.Generator().manual_seed(0))
+    for rank in range(4):
+        part = views.with_streams(whole.part(slice(16 * rank, 16 * rank + 16)))
+        assert part.streams is not None
+        read = torch.cat([part.positions_1, part.positions_2], dim=int(mode == "h-ssl"))
+        assert part.streams.rows(read).min() >= 0
+        assert len(part.streams.slots) == (16 if mode == "h-ssl" else 32)
+
+
+@pytest.mark.parametrize("mode", ["h-ssl", "a-ssl", "hybrid"])
+def test_views_of_all_streams_name_none(mode: str) -> None:
+    base = BaseSpace(Rotations())
+    views: dict[str, FiberViews | InputViews] = {
+        "h-ssl": FiberViews(base),
+        "a-ssl": InputViews(Rotations(), base, 28),
+        "hybrid": HybridViews(Rotations(), base, 28),
+    }
+    pairs = views[mode].draw(8, torch.Generator())
+    assert pairs.streams is None
+    assert views[mode].with_streams(pairs) is pairs
+
+
+@pytest.mark.parametrize("which", ["some", ""])
+def test_another_word_for_the_streams_is_refused(which: str) -> None:
+    for build in (
+        lambda: FiberViews(BaseSpace(Rotations()), streams=which),  # type: ignore[arg-type]
+        lambda: InputViews(Rotations(), BaseSpace(Rotations()), 28, streams=which),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigurationError, match="all, sampled"):
+            build()
+
+
+@pytest.mark.parametrize("group", [Product(Rotations(), Translations((3, 3))), Translations((3, 3))], ids=str)
+def test_base_spaces_with_positions_have_no_streams_to_choose_from(group: Group) -> None:
+    base = BaseSpace(group, (1,) * len(group.axes))
+    for build in (
+        lambda: FiberViews(base, streams="sampled"),
+        lambda: InputViews(group, base, 28, streams="sampled"),
+        lambda: HybridViews(group, base, 28, streams="sampled"),
+    ):
+        with pytest.raises(ConfigurationError, match="use streams 'all'"):
+            build()

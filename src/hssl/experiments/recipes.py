@@ -321,7 +321,10 @@ def recipe(name: str, budget: str = "paper") -> Config:
     stem, mode = _split(name)
     if not _is_budget(budget):
         raise ConfigurationError(f"there is no budget '{budget}'", accepted=", ".join(BUDGET_NAMES))
-    return stem.configure(budget).model_copy(update={"recipe": name, "mode": mode})
+    config = stem.configure(budget).model_copy(update={"recipe": name, "mode": mode})
+    # The paper's own budget keeps its own computation, all streams and a readout alongside.
+    sampled = config.model_copy(update={"views": config.views.model_copy(update={"streams": "sampled"})})
+    return sampled if budget != "paper" and sampled.samples_streams else config
 
 
 def describe(name: str) -> RecipeCard:

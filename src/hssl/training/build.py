@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -13,6 +13,7 @@ from hssl.backbones import (
     CIFAR10ResNet20,
     PlainResNet20,
     PlainThreeLayer,
+    SteerableBackbone,
     ThreeLayer,
     TinyImageNetResNet20,
 )
@@ -22,7 +23,7 @@ from hssl.groups import Augmentation, BaseSpace, Group, Product, Rotations, Scal
 from hssl.heads import ConvReadout, PlainConvReadout, PooledReadout, Projector, RowReadout
 from hssl.views import FiberViews, HybridViews, InputViews, Views
 
-_STRUCTURED: dict[str, Callable[..., Backbone]] = {
+_STRUCTURED: dict[str, Callable[..., SteerableBackbone]] = {
     "three-layer": ThreeLayer,
     "resnet20-cifar10": CIFAR10ResNet20,
     "resnet20-tiny-imagenet": TinyImageNetResNet20,
@@ -65,8 +66,9 @@ def build_backbone(config: Config, channels: int) -> Backbone:
             remedy="drop --backbone.full_extent",
         )
     if settings.name in _STRUCTURED:
-        network = _STRUCTURED[settings.name]
-        return network(group, basis=settings.basis, full_extent=settings.full_extent, **common)
+        backbone = _STRUCTURED[settings.name](group, basis=settings.basis, full_extent=settings.full_extent, **common)
+        backbone.plan = settings.plan
+        return backbone
     if settings.full_extent or settings.circular or settings.basis != "sesn":
         raise ConfigurationError(
             "a network without structure has no steerable filters to change",
@@ -104,16 +106,24 @@ def build_views(config: Config, backbone: Backbone) -> Views:
     base = BaseSpace(group, settings.base_size)
     if config.mode in ("h-ssl", "hybrid"):
         _check_moves(config, base)
+    # Where streams mix, are read at positions too, or are none, all are computed.
+    streams: Literal["all", "sampled"] = "sampled" if config.samples_streams and backbone.separate_streams else "all"
     if config.mode == "h-ssl":
-        return FiberViews(base, settings.max_distance, settings.distance)
+        return FiberViews(base, settings.max_distance, settings.distance, streams)
     augmentation = Augmentation(settings.translation_strength, settings.smallest_scale, settings.scale_draw)
     if config.mode == "hybrid":
         return HybridViews(
-            backbone.group, base, config.data.resolution, augmentation, settings.max_distance, settings.distance
+            backbone.group,
+            base,
+            config.data.resolution,
+            augmentation,
+            settings.max_distance,
+            settings.distance,
+            streams,
         )
     if config.mode != "a-ssl":
         raise ConfigurationError(f"the mode '{config.mode}' has no views: it trains without positive pairs")
-    return InputViews(backbone.group, base, config.data.resolution, augmentation)
+    return InputViews(backbone.group, base, config.data.resolution, augmentation, streams)
 
 
 def _check_moves(config: Config, base: BaseSpace) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hssl.backbones import randomize_statistics
 from hssl.config import SELF_SUPERVISED, Config
-from hssl.data import DataSets, ImageStore, load_data
+from hssl.data import DataSets, Store, load_data
 from hssl.errors import ConfigurationError, DataError, RunFolderError
 from hssl.evaluation.embeddings import embed
 from hssl.evaluation.equivariance import equivariance_report
@@ -184,7 +184,7 @@ def measure_equivariance(
 
 
 @torch.no_grad()
-def calibrate(network: nn.Module, store: ImageStore) -> None:
+def calibrate(network: nn.Module, store: Store) -> None:
     """BatchNorm statistics of an untrained network from one pass over the training images (decision 10).
 
     The cumulative average over batches of equal size (to within one image); the network is left in eval mode.
@@ -197,7 +197,7 @@ def calibrate(network: nn.Module, store: ImageStore) -> None:
     network.train()
     # Each batch weighs the same in the average, so a short last one would count for more than its images.
     batches = -(-len(store) // _CHUNK)
-    for indices in torch.arange(len(store), device=store.images.device).tensor_split(batches):
+    for indices in torch.arange(len(store), device=store.device).tensor_split(batches):
         network(store.batch(indices))
     for part, momentum in zip(norms, momenta, strict=True):
         part.momentum = momentum
@@ -231,6 +231,12 @@ def check(config: Config) -> None:
             arrived=f"optimizer.warmup_epochs {config.optimizer.warmup_epochs:g}, "
             f"trainer.epochs {config.trainer.epochs}",
             remedy="lower --optimizer.warmup_epochs or raise --trainer.epochs",
+        )
+    if config.samples_streams and config.evaluation.readout == "alongside":
+        raise ConfigurationError(
+            "a readout reads all streams, and only the sampled ones are computed while training",
+            arrived="views.streams sampled with evaluation.readout alongside",
+            remedy="--evaluation.readout afterwards, or --views.streams all",
         )
     _check_devices(config)
     # Channels decide nothing about sizes: the network's own check and the base space's run before data is decoded.
@@ -354,7 +360,7 @@ def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
     return module, data, checkpoint
 
 
-def _readout(module: SSLModule, config: Config, train_store: ImageStore, test_store: ImageStore) -> dict[str, Any]:
+def _readout(module: SSLModule, config: Config, train_store: Store, test_store: Store) -> dict[str, Any]:
     assert module.readout is not None
     if not module.reads_afterwards:
         how = (

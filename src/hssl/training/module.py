@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import BatchLoader, DataSets
 from hssl.data.loader import Batch
-from hssl.groups import GroupFeatures
+from hssl.groups import GroupFeatures, StreamFeatures, Streams
 from hssl.objectives import OBJECTIVES
 from hssl.training.build import build_backbone, build_projector, build_readout, build_views, pools_space
 from hssl.training.distributed import gather_rows, own_rows
@@ -61,12 +61,12 @@ class SSLModule(L.LightningModule):
         """The loss of one rank's part of the batch; the readout's cross-entropy adds up, on detached features."""
         images, labels = batch.images, batch.labels
         if self.config.mode in SELF_SUPERVISED:
-            loss, maps = self.ssl_loss(images, self.draw(len(images), batch_index))
+            loss, features = self.ssl_loss(images, self.draw(len(images), batch_index))
             self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
-            maps = maps.detach()
         else:
-            loss, maps = images.new_zeros(()), self.maps(images)
+            loss, features = images.new_zeros(()), self.backbone(images)
         if self.readout is not None and not self.reads_afterwards:
+            maps = self.as_maps(features).detach() if self.self_supervised else self.as_maps(features)
             # A-SSL's batch holds both views; the first one is read.
             logits = self.readout(maps[: len(images)])
             classification = nn.functional.cross_entropy(logits.float(), labels)
@@ -101,17 +101,18 @@ class SSLModule(L.LightningModule):
         digest = hashlib.sha256(f"pairs:{self.config.seed}:{self.current_epoch}:{batch_index}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         pairs = self.views.draw(batch_size * world, generator)
-        own = slice(rank * batch_size, (rank + 1) * batch_size)
-        return pairs.part(own, self.device)
+        if world > 1:
+            pairs = self.views.with_streams(pairs.part(slice(rank * batch_size, (rank + 1) * batch_size)))
+        return pairs.to(self.device)
 
-    def ssl_loss(self, images: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Draw is done: apply, project, objective. Returns the loss and the maps that the readout may read."""
+    def ssl_loss(self, images: Tensor, pairs: Pairs) -> tuple[Tensor, GroupFeatures | StreamFeatures]:
+        """Draw is done: apply, project, objective. Returns the loss and the features that it was computed from."""
         assert self.views is not None
         assert self.projector is not None
-        seen: list[GroupFeatures] = []
+        seen: list[GroupFeatures | StreamFeatures] = []
 
-        def encode(inputs: Tensor) -> GroupFeatures:
-            seen.append(self.backbone(inputs))
+        def encode(inputs: Tensor, *streams: Streams) -> GroupFeatures | StreamFeatures:
+            seen.append(self.backbone(inputs, *streams))
             return seen[-1].pool_space() if self.pools_space else seen[-1]
 
         first, second = self.views.apply(images, encode, pairs)
@@ -119,10 +120,10 @@ class SSLModule(L.LightningModule):
         first, second = (gather_rows(part) for part in projections.chunk(2))
         objective = OBJECTIVES[self.config.objective.name]
         loss = objective(first, second, temperature=self.config.objective.temperature, rows=own_rows(len(images)))
-        return loss, self.as_maps(seen[-1])
+        return loss, seen[-1]
 
-    def as_maps(self, features: GroupFeatures) -> Tensor:
-        """Features as the readout reads them: [B, C, G, H, W], or [B, C, R] for the MLP."""
+    def as_maps(self, features: GroupFeatures | StreamFeatures) -> Tensor:
+        """Whole features as the readout reads them: [B, C, G, H, W], or [B, C, R] for the MLP."""
         values = features.values
         return values.unsqueeze(2) if values.ndim == 4 else values
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 
-from hssl.groups import Augmentation, BaseSpace, Distance, Group
+from hssl.groups import Augmentation, BaseSpace, Distance, Group, Streams
 from hssl.views.input_views import InputViews
-from hssl.views.pairs import Pairs, PlacementPairs
+from hssl.views.pairs import Pairs, PlacementPairs, Which
 
 
 class HybridViews(InputViews):
@@ -16,7 +14,7 @@ class HybridViews(InputViews):
 
     Args:
         group, base, image_size, augmentation: as in `InputViews`.
-        max_distance, distance: as in `FiberViews`.
+        max_distance, distance, streams: as in `FiberViews`.
     """
 
     def __init__(
@@ -27,11 +25,15 @@ class HybridViews(InputViews):
         augmentation: Augmentation | None = None,
         max_distance: float | None = None,
         distance: Distance = "euclidean",
+        streams: Which = "all",
     ) -> None:
-        super().__init__(group, base, image_size, augmentation)
-        self._placements = PlacementPairs(base, max_distance, distance)
+        super().__init__(group, base, image_size, augmentation, streams)
+        self._placements = PlacementPairs(base, max_distance, distance, streams)
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Pairs:
         """Independent transformations and independent base spaces."""
         first, second = self._placements.draw(batch_size, generator)
-        return dataclasses.replace(super().draw(batch_size, generator), positions_1=first, positions_2=second)
+        return self.with_streams(Pairs(first, second, *self._draw_transformations(batch_size, generator)))
+
+    def _streams(self, pairs: Pairs) -> Streams:
+        return self._placements.streams_by_view(pairs)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
-from hssl.groups import Augmentation, BaseSpace, Group
-from hssl.views.pairs import Encode, Pairs, draw_placements
+from hssl.groups import Augmentation, BaseSpace, Group, Streams
+from hssl.views.pairs import Encode, Pairs, Which, call, check_which, deal, draw_placements
 
 
 class InputViews:
@@ -17,19 +19,43 @@ class InputViews:
         base: g0 and its placements in the features.
         image_size: pixels, for shifts given as a share of it.
         augmentation: how strong transformations are.
+        streams: as in `FiberViews`; one base space of six fibers is a sixth of the work.
     """
 
     def __init__(
-        self, group: Group, base: BaseSpace, image_size: int, augmentation: Augmentation | None = None
+        self,
+        group: Group,
+        base: BaseSpace,
+        image_size: int,
+        augmentation: Augmentation | None = None,
+        streams: Which = "all",
     ) -> None:
         self.group, self.base, self.image_size = group, base, image_size
         self.augmentation = augmentation or Augmentation()
+        self.which = check_which(streams, base)
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Pairs:
         """Independent g1 and g2, one g0 for both branches."""
+        first, second = self._draw_transformations(batch_size, generator)
+        placements = (
+            draw_placements(self.base, batch_size, generator)
+            if self.which == "all"
+            else deal(self.base.count, batch_size, generator)
+        )
+        positions = self.base.at(placements)
+        return self.with_streams(Pairs(positions, positions, first, second))
+
+    def with_streams(self, pairs: Pairs) -> Pairs:
+        """The pairs with the streams that they read, where those are sampled."""
+        return pairs if self.which == "all" else dataclasses.replace(pairs, streams=self._streams(pairs))
+
+    def _streams(self, pairs: Pairs) -> Streams:
+        """Those of the first views, then those of the second: both pass the network as one batch."""
+        return Streams.of(torch.cat([pairs.positions_1, pairs.positions_2]), self.base.group.order)
+
+    def _draw_transformations(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         first, second = (self.group.draw(batch_size, self.image_size, self.augmentation, generator) for _ in range(2))
-        positions = self.base.at(draw_placements(self.base, batch_size, generator))
-        return Pairs(positions, positions, first, second)
+        return first, second
 
     def apply(self, images: Tensor, encode: Encode, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Images [B, C, H, W] -> bundles [B, |g0|*C]; both views pass the network as one batch of 2B."""
@@ -37,5 +63,6 @@ class InputViews:
         assert pairs.parameters_2 is not None
         both = torch.cat([images, images])
         transformed = self.group.transform_by(both, torch.cat([pairs.parameters_1, pairs.parameters_2]))
-        first, second = encode(transformed).at(torch.cat([pairs.positions_1, pairs.positions_2])).chunk(2)
+        features = call(encode, transformed, pairs.streams)
+        first, second = features.at(torch.cat([pairs.positions_1, pairs.positions_2])).chunk(2)
         return first, second

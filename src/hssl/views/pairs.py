@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from hssl.groups import BaseSpace, Distance, GroupFeatures
+from hssl.errors import ConfigurationError
+from hssl.groups import BaseSpace, Distance, GroupFeatures, StreamFeatures, Streams
 
-Encode = Callable[[Tensor], GroupFeatures]
+# Images, and where views are sampled the streams to compute, to features.
+Encode = Callable[..., GroupFeatures | StreamFeatures]
+Which = Literal["all", "sampled"]
 
 
 @dataclass(frozen=True)
@@ -21,24 +25,35 @@ class Pairs:
     Attributes:
         positions_1, positions_2: int64 [B, |g0|]: where the features of the first and second view are read.
         parameters_1, parameters_2: float64 [B, P]: the image transformation of each view; None leaves the image alone.
+        streams: what of the features the views read, for views that compute nothing else; None computes all.
     """
 
     positions_1: Tensor
     positions_2: Tensor
     parameters_1: Tensor | None = None
     parameters_2: Tensor | None = None
+    streams: Streams | None = None
 
-    def part(self, rows: slice, device: torch.device) -> Pairs:
-        """The pairs of some of the examples, on a device."""
+    def part(self, rows: slice) -> Pairs:
+        """The pairs of some of the examples, without streams: those follow from what the part reads."""
 
         def cut(values: Tensor | None) -> Tensor | None:
-            return None if values is None else values[rows].to(device)
+            return None if values is None else values[rows]
+
+        return Pairs(self.positions_1[rows], self.positions_2[rows], cut(self.parameters_1), cut(self.parameters_2))
+
+    def to(self, device: torch.device) -> Pairs:
+        """The same pairs on a device."""
+
+        def move(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values.to(device, non_blocking=True)
 
         return Pairs(
-            self.positions_1[rows].to(device),
-            self.positions_2[rows].to(device),
-            cut(self.parameters_1),
-            cut(self.parameters_2),
+            self.positions_1.to(device, non_blocking=True),
+            self.positions_2.to(device, non_blocking=True),
+            move(self.parameters_1),
+            move(self.parameters_2),
+            None if self.streams is None else self.streams.to(device),
         )
 
 
@@ -51,6 +66,37 @@ class Views(Protocol):
     def apply(self, images: Tensor, encode: Encode, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Images [B, C, H, W] -> the two bundles [B, |g0|*C]."""
 
+    def with_streams(self, pairs: Pairs) -> Pairs:
+        """The pairs with the streams that they read, for sampled views; else the pairs as they are."""
+
+
+def call(encode: Encode, images: Tensor, streams: Streams | None) -> GroupFeatures | StreamFeatures:
+    """The features of the streams that are asked for; an encoder that is asked for all need not know of streams."""
+    return encode(images) if streams is None else encode(images, streams)
+
+
+def deal(cards: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` cards off shuffled decks of `cards`, deck after deck: int64 [count].
+
+    Each card alone is uniform, and every stretch of whole decks holds each card equally often. A batch of whole decks
+    asks for each stream equally often, with the same shapes at every step; any other is at most a deck away from that.
+    """
+    decks = -(-count // cards)
+    return torch.rand(decks, cards, generator=generator).argsort(dim=1).flatten()[:count]
+
+
+def check_which(which: Which, base: BaseSpace) -> Which:
+    """The choice itself; raises ConfigurationError where base spaces hold more than streams."""
+    if which not in ("all", "sampled"):
+        raise ConfigurationError("views compute all streams or sampled ones", arrived=which, accepted="all, sampled")
+    if which == "sampled" and len(base.group.axes) > 1:
+        raise ConfigurationError(
+            "only features that are pooled over positions have streams to choose from",
+            arrived=f"streams 'sampled' for base spaces of {base.group}",
+            remedy="use streams 'all'",
+        )
+    return which
+
 
 def draw_placements(base: BaseSpace, batch_size: int, generator: torch.Generator) -> Tensor:
     """A legal placement of g0 for each example, uniform and with replacement: int64 [B]."""
@@ -61,18 +107,36 @@ class PlacementPairs:
     """Draws two placements of g0 an example: independent, or at most `max_distance` apart (figure 2, right).
 
     With a largest distance, pairs are uniform among the ordered pairs that it allows, which is what drawing independent
-    pairs and discarding the distant ones gives.
+    pairs and discarding the distant ones gives. With `which` sampled, pairs are dealt instead of drawn: each example's
+    pair is as it was, and the batch reads every stream (nearly) equally often.
     """
 
-    def __init__(self, base: BaseSpace, max_distance: float | None, kind: Distance) -> None:
-        self.base = base
+    def __init__(self, base: BaseSpace, max_distance: float | None, kind: Distance, which: Which = "all") -> None:
+        self.base, self.which = base, check_which(which, base)
         self._allowed = None if max_distance is None else base.pairs_within(max_distance, kind)
+        if self._allowed is None and which == "sampled":
+            self._allowed = torch.tensor(list(itertools.product(range(base.count), repeat=2)))
 
     def draw(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Positions of both views: int64 [B, |g0|] each."""
         if self._allowed is None:
             first, second = (draw_placements(self.base, batch_size, generator) for _ in range(2))
         else:
-            chosen = self._allowed[torch.randint(0, len(self._allowed), (batch_size,), generator=generator)]
+            cards = len(self._allowed)
+            chosen = self._allowed[
+                deal(cards, batch_size, generator)
+                if self.which == "sampled"
+                else torch.randint(0, cards, (batch_size,), generator=generator)
+            ]
             first, second = chosen[:, 0], chosen[:, 1]
         return self.base.at(first), self.base.at(second)
+
+    def streams(self, pairs: Pairs) -> Streams:
+        """What one feature map an example has to hold for both views."""
+        both = torch.cat([pairs.positions_1, pairs.positions_2], dim=1)
+        return Streams.of(both, self.base.group.order)
+
+    def streams_by_view(self, pairs: Pairs) -> Streams:
+        """What two feature maps an example have to hold: those of the first views, then those of the second."""
+        both = torch.cat([pairs.positions_1, pairs.positions_2])
+        return Streams.of(both, self.base.group.order)

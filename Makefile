@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: install demo test lint types imports format results-quick readme picture clean
+.PHONY: install demo test lint types imports format results-quick bench bench-gpu readme picture clean
 
 install: $(VENV)/.installed
 
@@ -43,6 +43,19 @@ results-quick: install
 
 readme: install
 	$(BIN)/python -m hssl.experiments.render results/quick README.md
+
+# Every benchmark that fits a CPU, then the page in the docs. Nothing else should run on the machine meanwhile.
+BENCH ?= results/bench
+ROUNDS ?= 5
+bench: install
+	for kind in step layers loss data scaling; do $(BIN)/hssl bench $$kind --device cpu --rounds $(ROUNDS) --json $(BENCH)/$$kind.json || exit 1; done
+	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md
+
+# The same on a GPU, with the torch that is installed there: make bench-gpu BIN=path/to/its/bin
+GPU_BENCH ?= results/bench-gpu
+bench-gpu:
+	for kind in step layers loss data; do $(BIN)/hssl bench $$kind --device cuda --rounds 20 --json $(GPU_BENCH)/$$kind.json || exit 1; done
+	$(BIN)/python -m hssl.benchmarks.render $(GPU_BENCH) docs/performance-gpu.md
 
 picture: install
 	$(BIN)/python -m hssl.experiments.picture

@@ -29,7 +29,9 @@ COMMANDS = {
     "evaluate": "readout, linear probe, kNN and equivariance error of a run",
     "equivariance": "equivariance error by group element, of a run or of a recipe before training",
     "compare": "train a row of the paper's tables in every mode and print it beside the paper's numbers",
+    "bench": "measure speed and memory against the plain formulation, side by side",
 }
+BENCHMARKS = ("layers", "step", "loss", "data", "scaling")
 _OVERRIDES = """\
 Any field of the configuration is an option by its dotted name:
     --optimizer.learning_rate 0.3   --trainer.epochs=20   --seed 1   --backbone.scales 1,1.5,2
@@ -99,6 +101,8 @@ def _run(words: list[str]) -> int:
             return _evaluate(arguments.run, arguments.data_root)
         case "equivariance":
             return _equivariance(arguments.subject, arguments.budget, overrides)
+        case "bench":
+            return _bench(arguments)
         case _:
             return _compare(arguments, overrides)
 
@@ -163,13 +167,28 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     compare.option("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="one run for each (default: 0)")
     compare.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
     compare.option("--out", type=Path, metavar="DIR", help="runs and report (default: runs/STEM-BUDGET)")
+    bench = commands["bench"]
+    bench.option("kind", choices=BENCHMARKS, metavar="KIND", help=f"one of {', '.join(BENCHMARKS)}")
+    bench.option("--json", type=Path, metavar="FILE", help="write the measurements with what they were made on")
+    bench.option("--rounds", type=_at_least_one, default=5, metavar="N", help="turns of each contestant (default: 5)")
+    bench.option("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one")
+    bench.option("--threads", type=_at_least_one, metavar="N", help="CPU threads (default: as torch chooses)")
     return parser, commands
+
+
+def _at_least_one(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not '{word}'")
+    return int(word)
 
 
 def _epilog(command: str) -> str | None:
     return {
         "train": f"{_OVERRIDES}\n\nExample:\n    hssl train mnist-scale-hssl --budget quick --out runs/x",
         "equivariance": f"{_OVERRIDES}\n\nExample:\n    hssl equivariance mnist-rotation-hssl",
+        "bench": "layers: every layer of the paper's networks. step: a whole training step. loss: time and memory\n"
+        "against N. data: batches and views against a loader. scaling: batch, |G|, width, resolution.\n\n"
+        "Example:\n    hssl bench step --rounds 3 --json step.json",
         "compare": f"{_OVERRIDES}\n\nExample:\n    hssl compare digits-translation --seeds 0 1 2 --out runs/demo",
     }.get(command)
 
@@ -291,6 +310,21 @@ def _equivariance(subject: str, budget: str | None, overrides: Mapping[str, str]
     weights = "trained weights" if run else f"random weights, width {config.backbone.width:g}" if config else ""
     print(f"{subject} ({weights})")
     _print_equivariance(entry)
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.json is not None and arguments.json.is_dir():
+        raise ConfigurationError(f"{arguments.json} is a folder", accepted="--json FILE")
+    with without_notices():
+        import torch
+
+        from hssl.benchmarks.machine import find_device
+        from hssl.benchmarks.run import run
+
+        if arguments.threads is not None:
+            torch.set_num_threads(arguments.threads)
+        run(arguments.kind, arguments.rounds, find_device(arguments.device), arguments.json)
     return 0
 
 

@@ -1,0 +1,157 @@
+"""Every layer of the paper's networks, forward and backward, by its plan against the plain formulation.
+
+Both sides compute all streams of the same features and the same gradients. Each gets its input as its network would
+hand it over: the plain one image after image, the planned one stream after stream and channels-last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hssl.backbones import CIFAR10ResNet20, SteerableBackbone, ThreeLayer, TinyImageNetResNet20
+from hssl.benchmarks.timing import in_turns
+from hssl.config import PAPER_SCALES
+from hssl.groups import Group, Rotations, Scales, Translations
+from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d
+
+NETWORKS: dict[str, tuple[type[SteerableBackbone], int, dict[str, int]]] = {
+    "MNIST": (ThreeLayer, 1, {"translation": 32, "rotation": 29, "scale": 32}),
+    "CIFAR-10": (CIFAR10ResNet20, 3, {"translation": 28, "rotation": 25, "scale": 28}),
+    "Tiny ImageNet": (TinyImageNetResNet20, 3, {"translation": 32, "rotation": 25, "scale": 32}),
+}
+"""Network, channels of the images, and the resolution of the paper's recipes by transformation."""
+
+# Multiply-adds of a dense forward pass that one measured call may cost.
+_WORK = 20e9
+
+
+@dataclass(frozen=True)
+class LayerCase:
+    """One layer of a network, and how often the network has it.
+
+    Attributes:
+        network, transformation: where it stands.
+        names: the layers of this form.
+        layer: a fresh copy of it.
+        size: height and width of its input in pixels.
+    """
+
+    network: str
+    transformation: str
+    names: tuple[str, ...]
+    layer: LiftingConv2d | GroupConv2d | PointwiseConv2d
+    size: int
+
+    @property
+    def streams(self) -> int:
+        """Streams of the group axis."""
+        return self.layer.group.streams
+
+    @property
+    def out_size(self) -> int:
+        """Height and width of the output in pixels."""
+        return self.layer.spatial_step("").out(self.size)
+
+    @property
+    def dense_multiplications(self) -> float:
+        """Multiply-adds of the plain formulation for one image, forward."""
+        size = 1 if isinstance(self.layer, PointwiseConv2d) else self.layer.spatial_step("").kernel_size
+        pairs = self.layer.in_channels * self.layer.out_channels
+        return float(self.streams * pairs * size**2 * self.out_size**2)
+
+
+def group_of(transformation: str) -> Group:
+    """The paper's group for a transformation."""
+    groups: dict[str, Group] = {"translation": Translations(), "rotation": Rotations(), "scale": Scales(PAPER_SCALES)}
+    return groups[transformation]
+
+
+def cases(width: float = 1.0) -> Iterator[LayerCase]:
+    """The distinct layers of each network and group, in the order of their path."""
+    for network, (kind, channels, resolutions) in NETWORKS.items():
+        for transformation, resolution in resolutions.items():
+            backbone = kind(group_of(transformation), in_channels=channels, resolution=resolution, width=width)
+            found: dict[str, list[tuple[str, nn.Module, int]]] = {}
+            before = size = resolution
+            for step in backbone.spatial_steps():
+                layer = backbone.get_submodule(step.name)
+                seen = before if step.beside else size
+                found.setdefault(f"{layer!r} at {seen}", []).append((step.name, layer, seen))
+                if not step.beside:
+                    before, size = size, step.out(size)
+            for alike in found.values():
+                layer = alike[0][1]
+                assert isinstance(layer, LiftingConv2d | GroupConv2d | PointwiseConv2d)
+                names = tuple(name for name, _, _ in alike)
+                yield LayerCase(network, transformation, names, layer, alike[0][2])
+
+
+def measure(case: LayerCase, rounds: int, device: torch.device) -> dict[str, Any]:
+    """Seconds of both formulations and their ratio."""
+    layer = case.layer.to(device)
+    lifting = isinstance(layer, LiftingConv2d)
+    batch = 2 ** max(2, min(8, round(math.log2(_WORK / case.dense_multiplications))))
+    shape = (batch, layer.in_channels, case.size, case.size)
+    generator = torch.Generator().manual_seed(0)
+    if lifting:
+        images = torch.rand(shape, generator=generator).to(device)
+        plain_input = planned_input = images
+    else:
+        rows = torch.rand((case.streams, *shape), generator=generator).to(device)
+        plain_input = rows.transpose(0, 1).contiguous().transpose(1, 2)
+        last = rows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        planned_input = last.unflatten(0, rows.shape[:2]).permute(1, 2, 0, 3, 4)  # type: ignore[no-untyped-call]
+        plain_input.requires_grad_()
+        planned_input.requires_grad_()
+
+    turns = in_turns(
+        {"plain": _pass(layer, "plain", plain_input), "planned": _pass(layer, "auto", planned_input)}, rounds, device
+    )
+    return {
+        "network": case.network,
+        "transformation": case.transformation,
+        "layers": list(case.names),
+        "layer": repr(layer),
+        "input": case.size,
+        "batch": batch,
+        "streams": case.streams,
+        "plain_seconds": turns.median("plain"),
+        "planned_seconds": turns.median("planned"),
+        "speedup": turns.speedup("planned", over="plain").as_dict(),
+        "dense_gflop": 2e-9 * batch * case.dense_multiplications * (2 if lifting else 3),
+        "megabytes": 4e-6 * batch * case.streams * _values(case) * (2 if lifting else 3),
+    }
+
+
+def geometric_mean(rows: list[dict[str, Any]]) -> float:
+    """Of the median speedups, each layer counted as often as its network has it."""
+    logs = [(math.log(row["speedup"]["median"]), len(row["layers"])) for row in rows]
+    return math.exp(sum(value * count for value, count in logs) / sum(count for _, count in logs))
+
+
+def _values(case: LayerCase) -> int:
+    """Numbers that one stream of one image reads and writes, forward."""
+    return case.layer.in_channels * case.size**2 + case.layer.out_channels * case.out_size**2
+
+
+def _pass(layer: nn.Module, plan: str, values: Tensor) -> Callable[[], None]:
+    gradient: list[Tensor] = []
+
+    def run() -> None:
+        if not isinstance(layer, PointwiseConv2d):
+            layer.plan = plan  # type: ignore[assignment]
+        out = layer(values)
+        if not gradient:
+            gradient.append(torch.randn_like(out))
+        out.backward(gradient[0])
+        values.grad = None
+        for parameter in layer.parameters():
+            parameter.grad = None
+
+    return run

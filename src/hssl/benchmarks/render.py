@@ -1,0 +1,121 @@
+"""Render committed measurements into the docs: `python -m hssl.benchmarks.render results/bench docs/performance.md`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hssl.benchmarks import plots
+from hssl.benchmarks.run import KINDS, ratio, table
+from hssl.errors import DataError, HsslError
+from hssl.files import write_atomically
+
+_TITLES = {
+    "step": "A training step",
+    "layers": "Every layer of the paper's networks",
+    "loss": "The contrastive objective",
+    "data": "Batches and views",
+    "scaling": "How a step grows",
+}
+_WORDS = {
+    "step": (
+        "Draw, cut the batch, transform, forward, objective, backward, LARS; networks at full width, random images.\n"
+        "*Before* is the plain formulation: all streams, dense k x k kernels rebuilt each step, one grouped\n"
+        "convolution. *After* is what `hssl train` does with `--views.streams sampled`. Both sides run in one process\n"
+        "under the same settings. The share outside is what drawing, cutting and transforming alone takes."
+    ),
+    "layers": (
+        "Forward and backward of one layer with all streams, at full width, by the plan that the cost model chooses,\n"
+        "against the plain formulation. No stream is left out here: this is what the arithmetic alone gives."
+    ),
+    "loss": (
+        "Tiles that are computed again in the backward pass, against all logits at once. Differences are relative: of\n"
+        "the loss, and of the largest entry of a gradient. Memory is the growth of a fresh process's peak."
+    ),
+    "data": (
+        "Two transformed views of a batch: uint8 images cut by index and transformed as one batch on the device,\n"
+        "against a loader with two worker processes that transforms one image at a time."
+    ),
+    "scaling": (
+        "H-SSL on the MNIST scale network about batch 64, six scales, width 1 and 32 pixels, each point a process of\n"
+        "its own."
+    ),
+}
+_PLOTS: dict[str, tuple[str, str, Callable[[dict[str, Any], Path], None]]] = {
+    "layers": ("roofline.png", "Rates of all layers under the machine's ceilings", plots.roofline),
+    "loss": ("loss.png", "Time and memory of the objective against N", plots.loss_curve),
+    "scaling": ("growth.png", "Step time and memory against batch, |G|, width and resolution", plots.growth),
+}
+
+
+def page(results: dict[str, dict[str, Any]], folder: Path) -> str:
+    """The page in Markdown; its plots are drawn into `folder`."""
+    parts = [
+        "# What it costs, measured",
+        "Made by `make bench` and rendered from the JSON files in `results/bench`; nothing here is typed by hand.\n"
+        "Ratios are medians over rounds in which the contestants took turns in one process, with the quartiles of\n"
+        "the rounds (the extremes below four rounds). Times belong to the device that is named; ratios carry over\n"
+        "better, but not to every machine.",
+    ]
+    for kind in ("step", "layers", "loss", "data", "scaling"):
+        if kind not in results:
+            continue
+        result = results[kind]
+        environment = result["environment"]
+        parts.append(f"## {_TITLES[kind]}")
+        parts.append(_WORDS[kind])
+        parts.append(
+            f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}, "
+            f"{str(environment['date'])[:10]}, revision {str(environment['git'])[:7]}, {result['rounds']} rounds."
+        )
+        if "geometric_mean" in result:
+            slowest = min(result["rows"], key=lambda row: row["speedup"]["median"])
+            parts.append(
+                f"Geometric mean over the networks' layers **{result['geometric_mean']:.2f}x**; the least is "
+                f"{slowest['network']} {slowest['transformation']} {slowest['layers'][0]}: {ratio(slowest['speedup'])}."
+            )
+        if kind in _PLOTS:
+            name, title, draw = _PLOTS[kind]
+            draw(result, folder / name)
+            parts.append(f"![{title}]({folder.name}/{name})")
+        parts.append(_markdown(*table(result)))
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """RESULTS PAGE: render the JSON files of RESULTS into PAGE and its plots beside it. Returns the exit code."""
+    if len(arguments) != 2:
+        print("usage: python -m hssl.benchmarks.render RESULTS PAGE", file=sys.stderr)
+        return 2
+    source, target = map(Path, arguments)
+    try:
+        results = {kind: _read(source / f"{kind}.json") for kind in KINDS if (source / f"{kind}.json").exists()}
+        if not results:
+            raise DataError("there are no measurements to render", arrived=source, remedy="make bench")
+        write_atomically(target, page(results, target.parent / target.stem))
+    except HsslError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read", arrived=error) from None
+    if not isinstance(result, dict) or not {"benchmark", "environment", "rows", "rounds"} <= result.keys():
+        raise DataError(f"{file} holds no measurements", accepted="a file that hssl bench --json wrote")
+    return result
+
+
+def _markdown(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    head = f"| {' | '.join(columns)} |\n|---|{'---:|' * (len(columns) - 1)}"
+    return "\n".join([head, *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

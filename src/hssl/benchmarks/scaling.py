@@ -1,0 +1,64 @@
+"""How the cost of a step grows: time and memory against batch, |G|, width and resolution.
+
+Each point is a process of its own, whose peak memory is its own: the planned step with sampled streams, with all
+streams, and the plain formulation.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from typing import Any
+
+import torch
+
+from hssl.benchmarks.machine import in_fresh_process, peak_megabytes
+from hssl.benchmarks.step import StepCase, Stepper, configuration
+
+FORMULATIONS: dict[str, dict[str, str]] = {
+    "sampled": {},
+    "all streams": {"views.streams": "all"},
+    "plain": {"views.streams": "all", "backbone.plan": "plain"},
+}
+AXES: dict[str, tuple[float, ...]] = {
+    "batch": (32, 64, 128, 256),
+    "streams": (2, 4, 6, 8),
+    "width": (0.25, 0.5, 1.0, 1.5),
+    "resolution": (16, 24, 32, 48),
+}
+"""What is varied, about batch 64, six scales, width 1 and 32 pixels, for H-SSL on the MNIST scale network."""
+
+_STEPS = 3
+
+
+def measure(axis: str, value: float, formulation: str) -> dict[str, Any]:
+    """Median seconds of a step and peak memory of one point."""
+    code = "import sys; from hssl.benchmarks.scaling import point; point(sys.argv[1])"
+    found = json.loads(in_fresh_process(code, json.dumps([axis, value, formulation])).strip().splitlines()[-1])
+    return {"axis": axis, "value": value, "formulation": formulation, **found}
+
+
+def point(what: str) -> None:
+    """Inside the fresh process: print seconds and megabytes as JSON."""
+    axis, value, formulation = json.loads(what)
+    batch = int(value) if axis == "batch" else 64
+    changes: dict[str, Any] = dict(FORMULATIONS[formulation])
+    if axis == "streams":
+        changes["backbone.scales"] = ",".join(
+            f"{1 + 0.75 * index / (int(value) - 1):.4g}" for index in range(int(value))
+        )
+    if axis == "width":
+        changes["backbone.width"] = str(value)
+    if axis == "resolution":
+        changes["data.resolution"] = str(int(value))
+    case = StepCase("mnist-scale", batch, 1)
+    stepper = Stepper(configuration(case, "hssl", **changes), 1, torch.device("cpu"))
+    baseline = peak_megabytes()
+    seconds = []
+    for step in range(1 + _STEPS):
+        start = time.perf_counter()
+        stepper()
+        if step:
+            seconds.append(time.perf_counter() - start)
+    print(json.dumps({"seconds": statistics.median(seconds), "megabytes": peak_megabytes() - baseline}))

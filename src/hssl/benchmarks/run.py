@@ -46,11 +46,12 @@ def show(result: dict[str, Any]) -> None:
         f"{result['benchmark']} on {environment['device']}, {environment['threads']} threads, "
         f"torch {environment['torch']}, {str(environment['date'])[:10]}, {result['rounds']} rounds in turns",
         highlight=False,
+        soft_wrap=True,
     )
     columns, lines = table(result)
     drawn = Table(box=None, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
+        drawn.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0, overflow="fold")
     for line in lines:
         drawn.add_row(*line)
     console.print(drawn)
@@ -159,7 +160,7 @@ def _loss_line(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['examples']:,}",
         milliseconds(row["tiles_seconds"]),
         milliseconds(row["dense_seconds"]) if dense else "-",
-        ratio(row["speedup"]) if dense else "-",
+        f"{row['speedup']['median']:.2f}x" if dense else "-",
         f"{row['tiles_megabytes']:.0f} MB",
         f"{row['dense_megabytes']:.0f} MB" if dense else "-",
         f"{row['loss_difference']:.0e}, {row['gradient_difference']:.0e}" if dense else "-",
@@ -188,7 +189,7 @@ def _scaling_line(row: dict[str, Any]) -> tuple[str, ...]:
 _TABLES: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "layers": (("layer", "input", "batch", "plain", "planned", "speed-up"), _layer_line),
     "step": (("step", "batch", "before", "after", "ratio"), _step_line),
-    "loss": (("examples", "tiles", "dense", "speed-up", "tiles' memory", "dense's", "differences"), _loss_line),
+    "loss": (("examples", "tiles", "dense", "ratio", "memory", "dense's", "differences"), _loss_line),
     "data": (("two views by", "batch", "loader", "on the device", "speed-up"), _data_line),
     "scaling": (("point", "formulation", "step", "peak memory"), _scaling_line),
 }

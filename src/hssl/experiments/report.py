@@ -114,6 +114,12 @@ def _protocol_statements(records: Sequence[RunRecord]) -> list[str]:
     """What sets the modes apart beside what is compared."""
     statements = []
     transformations = {record.transformation for record in records}
+    sampled = sorted({r.transformation for r in records if r.configuration["views"].get("streams") == "sampled"})
+    if sampled:
+        statements.append(
+            f"A-SSL and H-SSL for {' and '.join(sampled)} computed only the streams that their pairs read "
+            "(views.streams sampled): BatchNorm saw a sample of what the paper's computation shows it."
+        )
     if "translation" in transformations:
         statements.append(
             "For translations the paper's two protocols draw different pairs (A-SSL: shifts up to ±20 % read at one "

@@ -199,6 +199,7 @@ def provenance(records: Sequence[RunRecord]) -> str:
         f"batch {tell(record.configuration['trainer']['batch_size'] for record in records)}, "
         f"learning rate {tell(record.configuration['optimizer']['learning_rate'] for record in records)}, "
         f"width {tell(record.configuration['backbone']['width'] for record in records)}, "
+        f"streams {tell(record.configuration['views'].get('streams', 'all') for record in records)}, "
         f"{images} training images; seeds {tell(record.seed for record in records)}."
     )
 

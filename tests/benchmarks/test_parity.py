@@ -1,0 +1,53 @@
+"""Sampled minus all, with the standard error of the difference."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.fake_results import result
+from experiments.fake_records import configuration, record
+from hssl.benchmarks.parity import as_table, differences
+from hssl.benchmarks.render import page
+from hssl.errors import DataError
+from hssl.experiments.record import RunRecord
+
+
+def run(folder: Path, streams: str, accuracy: float, seed: int, seconds: float = 1.0, **changes: Any) -> RunRecord:
+    config = configuration("scale", "h-ssl", seed, views__streams=streams, evaluation__readout="afterwards", **changes)
+    made = record(folder, config, accuracy=accuracy)
+    return made.model_copy(update={"metrics": tuple({**line, "seconds": seconds} for line in made.metrics)})
+
+
+def test_the_difference_and_its_standard_error(tmp_path: Path) -> None:
+    sampled = [run(tmp_path, "sampled", value, seed, 1.0) for seed, value in enumerate((90.0, 92.0, 94.0))]
+    everything = [run(tmp_path, "all", value, seed, 4.0) for seed, value in enumerate((91.0, 91.0, 94.0))]
+    found = differences(sampled, everything)
+    assert [entry.name.rpartition(", ")[2] for entry in found] == ["readout", "linear probe", "kNN"]
+    first = found[0]
+    assert (first.sampled, first.everything, first.difference) == (92.0, 92.0, 0.0)
+    assert first.standard_error == pytest.approx(math.sqrt(4 / 3 + 3 / 3))
+    assert (first.runs, first.faster) == ((3, 3), 4.0)
+    columns, lines = as_table(found)
+    assert {len(line) for line in lines} == {len(columns)}
+    assert lines[0][3] == "+0.00 ± 1.53"
+    text = page({"data": result("data")}, tmp_path, found)
+    assert "| +0.00 ± 1.53 |" in text
+    assert "What sampled streams do" not in page({"data": result("data")}, tmp_path)
+
+
+def test_one_run_has_no_error(tmp_path: Path) -> None:
+    found = differences([run(tmp_path, "sampled", 90.0, 0)], [run(tmp_path, "all", 91.0, 0)])[0]
+    assert found.difference == -1.0
+    assert math.isnan(found.standard_error)
+
+
+def test_unlike_runs_are_refused(tmp_path: Path) -> None:
+    sampled, everything = run(tmp_path, "sampled", 90.0, 0), run(tmp_path, "all", 91.0, 0)
+    with pytest.raises(DataError, match="differ in more than seed and streams"):
+        differences([sampled], [run(tmp_path, "all", 91.0, 0, trainer__epochs=9)])
+    with pytest.raises(DataError, match="'all' is none"):
+        differences([sampled], [sampled])
+    with pytest.raises(DataError, match="'sampled' is none"):
+        differences([everything], [everything])

@@ -1,0 +1,61 @@
+"""The page of the docs: made from the JSON files alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fake_results import ROWS, result
+from hssl.benchmarks.render import main
+
+PNG = b"\x89PNG"
+
+
+def written(folder: Path) -> Path:
+    folder.mkdir()
+    for kind in ROWS:
+        (folder / f"{kind}.json").write_text(json.dumps(result(kind)))
+    return folder
+
+
+def test_every_measurement_is_on_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "performance.md"
+    assert main([str(written(tmp_path / "bench")), str(page)]) == 0
+    text = page.read_text()
+    for words in (
+        "8.00x (7.20-8.80)",
+        "4.00 % (3.60-4.40)",
+        "0.55 (",
+        "**4.00x**",
+        "16,384",
+        "CPU: made up",
+        "abcdef0",
+    ):
+        assert words in text, words
+    for name in ("roofline", "loss", "growth"):
+        assert f"performance/{name}.png" in text
+        assert (tmp_path / "docs" / "performance" / f"{name}.png").read_bytes().startswith(PNG)
+
+
+def test_the_same_measurements_give_the_same_files(tmp_path: Path) -> None:
+    source = written(tmp_path / "bench")
+    for name in ("one", "two"):
+        main([str(source), str(tmp_path / name / "page.md")])
+    files = [sorted(path.name for path in (tmp_path / name / "page").iterdir()) for name in ("one", "two")]
+    assert files[0] == files[1]
+    for name in files[0]:
+        assert (tmp_path / "one/page" / name).read_bytes() == (tmp_path / "two/page" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "no measurements"), ("{", "cannot be read"), ("[]", "holds no measurements")]
+)
+def test_what_is_no_measurement_is_refused(
+    content: str | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "loss.json").write_text(content)
+    assert main([str(tmp_path), str(tmp_path / "page.md")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
+    assert main([]) == 2

@@ -1,0 +1,16 @@
+"""Points of the growth curves: each in a process of its own."""
+
+from hssl.benchmarks.scaling import AXES, FORMULATIONS, measure
+
+
+def test_a_point_grows_with_the_batch() -> None:
+    small, large = (measure("batch", batch, "all streams") for batch in (4, 64))
+    assert small["seconds"] < large["seconds"]
+    assert 0 <= small["megabytes"] < large["megabytes"]
+    assert (small["axis"], small["value"], small["formulation"]) == ("batch", 4, "all streams")
+
+
+def test_every_axis_can_be_set() -> None:
+    for axis, values in AXES.items():
+        assert measure(axis, values[0], "sampled")["seconds"] > 0
+    assert list(FORMULATIONS) == ["sampled", "all streams", "plain"]

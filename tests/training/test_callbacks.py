@@ -180,11 +180,14 @@ def test_off_a_terminal_about_ten_lines(folder: RunFolder, capsys: pytest.Captur
 def test_on_a_terminal_a_bar_that_is_put_away(folder: RunFolder) -> None:
     display = ProgressDisplay(folder, "run")
     screen = io.StringIO()
-    display._console = Console(file=screen, force_terminal=True, width=160)
+    # As narrow as terminals are: the time left and the figures are still there.
+    display._console = Console(file=screen, force_terminal=True, width=80)
     show(display, PretendTrainer(epochs=2))
     text = screen.getvalue()
-    assert "6/6" in text
+    assert "left" in text
+    assert "epoch 1/2" in text
     assert "loss 2.000" in text
+    assert "images/s" in text
     assert display._progress is None
     assert len(folder.log_file.read_text().splitlines()) == 3
 

@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hssl.errors import HsslError
 from hssl.training.run_folder import RunFolder
@@ -93,13 +93,11 @@ class ProgressDisplay(Callback):
         if not self._console.is_terminal:
             return
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
+            # 80 columns hold all of it; the name stands on the line above.
+            BarColumn(bar_width=14),
             TimeRemainingColumn(),
+            TextColumn("left"),
+            TextColumn("{task.fields[figures]}"),
             console=self._console,
             transient=False,
         )
@@ -126,10 +124,10 @@ class ProgressDisplay(Callback):
             self._last_shown = now
             loss = float(outputs["loss"]) if isinstance(outputs, dict) else float(outputs)
             figures = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", f"loss {loss:.3f}"]
+            figures.append(f"{self._rate:,.0f} images/s")
             for name, label in (("train/accuracy", "train"), ("test/accuracy", "test")):
                 if name in trainer.callback_metrics:
                     figures.append(f"{label} {_plain(trainer.callback_metrics[name]):.1f} %")
-            figures.append(f"{self._rate:,.0f} images/s")
             self._progress.update(self._task, figures="  ".join(figures))
         self._progress.advance(self._task)
 

@@ -33,11 +33,14 @@ format: install
 	$(BIN)/ruff check --fix src tests
 	$(BIN)/ruff format src tests
 
-# Several minutes a run and 32 runs: an hour or so on two CPU cores. What is done is not repeated.
+# Minutes a run and 36 runs: an hour or so on two CPU cores. What is done is not repeated.
 DATA ?= $(or $(HSSL_DATA),../shared/data)
 results-quick: install
-	$(BIN)/hssl compare mnist-translation mnist-rotation --seeds 0 1 2 --budget quick --data.root $(DATA)/mnist --out runs/quick
-	$(BIN)/hssl compare mnist-scale mnist-translation-mlp --seeds 0 --budget quick --data.root $(DATA)/mnist --out runs/quick
+	$(BIN)/hssl compare mnist-translation --seeds 0 1 2 --budget quick --data.root $(DATA)/mnist --out runs/quick
+	$(BIN)/hssl compare mnist-rotation --seeds 0 1 2 --budget quick --views.streams all --data.root $(DATA)/mnist --out runs/quick
+	$(BIN)/hssl compare mnist-scale --modes assl hssl --seeds 0 1 2 --budget quick --data.root $(DATA)/mnist --out runs/quick
+	$(BIN)/hssl compare mnist-scale --modes frozen supervised --seeds 0 --budget quick --data.root $(DATA)/mnist --out runs/quick
+	$(BIN)/hssl compare mnist-translation-mlp --seeds 0 --budget quick --data.root $(DATA)/mnist --out runs/quick
 	mkdir -p results/quick
 	cp runs/quick/records/*.json results/quick/
 

@@ -47,6 +47,17 @@ def test_the_same_measurements_give_the_same_files(tmp_path: Path) -> None:
         assert (tmp_path / "one/page" / name).read_bytes() == (tmp_path / "two/page" / name).read_bytes()
 
 
+def test_a_changed_source_is_told(tmp_path: Path) -> None:
+    source = written(tmp_path / "bench")
+    made = result("loss")
+    made["environment"] = {**made["environment"], "git": "0123456789+"}
+    (source / "loss.json").write_text(json.dumps(made))
+    main([str(source), str(tmp_path / "page.md")])
+    text = (tmp_path / "page.md").read_text()
+    assert "revision 0123456+," in text
+    assert "revision abcdef0," in text
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "no measurements"), ("{", "cannot be read"), ("[]", "holds no measurements")]
 )

@@ -39,7 +39,7 @@ class BasicBlock(nn.Module):
         # A stride changes the shape as a width does: looking at the channels alone would add maps of two sizes.
         changes = stride != 1 or in_channels != out_channels
         self.shortcut = PointwiseConv2d(in_channels, out_channels, group, stride=stride) if changes else None
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU()
 
     def spatial_steps(self, name: str) -> Iterator[SpatialStep]:
         """Its layers in the order of the path; the shortcut reads what conv1 reads."""
@@ -104,7 +104,7 @@ class ResNet20(SteerableBackbone):
         self.lift = LiftingConv2d(in_channels, lifted, 7, 7, group, padding=3, basis=basis)
         self.stem = GroupConv2d(lifted, stem, 7, 3, group, padding=3, basis=basis, extent=extent)
         self.norm = GroupBatchNorm(stem)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU()
         stages: list[BasicBlock] = []
         channels = stem
         for stage_width, stride in zip(widths, strides, strict=True):

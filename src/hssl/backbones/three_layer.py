@@ -46,7 +46,7 @@ class ThreeLayer(SteerableBackbone):
         self.norm2 = GroupBatchNorm(second)
         self.conv3 = GroupConv2d(second, self.channels, 7, 3, group, stride=2, padding=3, basis=basis, extent=extent)
         self.norm3 = GroupBatchNorm(self.channels)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU()
         self._check_and_bind(resolution)
 
     def spatial_steps(self) -> Sequence[SpatialStep]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hssl.benchmarks.machine import in_fresh_process, peak_megabytes
+from hssl.benchmarks.machine import in_fresh_process, peak_megabytes, start_of_peak
 from hssl.benchmarks.timing import in_turns
 from hssl.objectives import contrastive
 
@@ -20,7 +20,9 @@ DIMENSIONS = 128
 def measure(examples: int, rounds: int, device: torch.device) -> dict[str, Any]:
     """Forward and backward of N examples; dense beside it where that fits, with the largest differences."""
     generator = torch.Generator().manual_seed(0)
-    first, second = (torch.randn(examples, DIMENSIONS, generator=generator).to(device).requires_grad_() for _ in "12")
+    first, second = (
+        torch.randn(examples, DIMENSIONS, generator=generator).to(device).requires_grad_() for _ in range(2)
+    )
     dense_fits = examples <= LARGEST_DENSE
 
     def run(block_rows: int | None) -> tuple[torch.Tensor, ...]:
@@ -54,17 +56,8 @@ def grow(examples: int, block_rows: int, device_type: str) -> float:
     """Inside the fresh process: warm up on a few examples, then measure."""
     device = torch.device(device_type)
     for count in (128, examples):
-        before = _peak(device, reset=True)
-        first, second = (torch.randn(count, DIMENSIONS, device=device, requires_grad=True) for _ in "12")
+        before = start_of_peak(device)
+        first, second = (torch.randn(count, DIMENSIONS, device=device, requires_grad=True) for _ in range(2))
         loss = contrastive(first, second, block_rows=min(block_rows, count) or None)
         loss.backward()  # type: ignore[no-untyped-call]
-    return _peak(device, reset=False) - before
-
-
-def _peak(device: torch.device, reset: bool) -> float:
-    if device.type != "cuda":
-        return peak_megabytes()
-    if reset:
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device) / 1e6
-    return torch.cuda.max_memory_allocated(device) / 1e6
+    return peak_megabytes(device) - before

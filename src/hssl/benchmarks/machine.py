@@ -69,8 +69,18 @@ def in_fresh_process(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-def peak_megabytes() -> float:
-    """Peak resident memory of this process, in MB (Linux)."""
+def start_of_peak(device: torch.device) -> float:
+    """What peaks are measured from, in MB: on a GPU the count starts anew, on a CPU it is the peak so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device) / 1e6
+    return peak_megabytes(device)
+
+
+def peak_megabytes(device: torch.device) -> float:
+    """Peak memory in MB: what was allocated on a GPU, else what was resident of this process (Linux)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return float(line.split()[1]) * 1024 / 1e6

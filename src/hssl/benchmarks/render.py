@@ -56,7 +56,7 @@ def page(results: dict[str, dict[str, Any]], folder: Path, found: Sequence[parit
     """The page in Markdown, with what sampled streams do to accuracy; its plots are drawn into `folder`."""
     parts = [
         "# What it costs, measured",
-        "Made by `make bench` and rendered from the JSON files in `results/bench`; nothing here is typed by hand.\n"
+        "Measured by `hssl bench` and rendered from the JSON files in `results/bench`; nothing here is typed by hand.\n"
         "Ratios are medians over rounds in which the contestants took turns in one process, with the quartiles of\n"
         "the rounds (the extremes below four rounds). Times belong to the device that is named; ratios carry over\n"
         "better, but not to every machine.",
@@ -70,7 +70,7 @@ def page(results: dict[str, dict[str, Any]], folder: Path, found: Sequence[parit
         parts.append(_WORDS[kind])
         parts.append(
             f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}, "
-            f"{str(environment['date'])[:10]}, revision {str(environment['git'])[:7]}, {result['rounds']} rounds."
+            f"{str(environment['date'])[:10]}, revision {_revision(environment['git'])}, {result['rounds']} rounds."
         )
         if "geometric_mean" in result:
             slowest = min(result["rows"], key=lambda row: row["speedup"]["median"])
@@ -121,6 +121,11 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(result, dict) or not {"benchmark", "environment", "rows", "rounds"} <= result.keys():
         raise DataError(f"{file} holds no measurements", accepted="a file that hssl bench --json wrote")
     return result
+
+
+def _revision(git: str | None) -> str:
+    """Short, with the '+' that says that the source had been changed since."""
+    return "unknown" if git is None else git[:7] + ("+" if git.endswith("+") else "")
 
 
 def _markdown(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:

@@ -107,7 +107,7 @@ def _scaling(rounds: int, device: torch.device) -> Rows:
     for axis, values in scaling.AXES.items():
         for value in values:
             for formulation in scaling.FORMULATIONS:
-                yield scaling.measure(axis, value, formulation)
+                yield scaling.measure(axis, value, formulation, rounds, device)
 
 
 _MEASURES: dict[str, Callable[[int, torch.device], Rows]] = {

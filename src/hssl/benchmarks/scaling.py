@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from hssl.benchmarks.machine import in_fresh_process, peak_megabytes
+from hssl.benchmarks.machine import in_fresh_process, peak_megabytes, start_of_peak
 from hssl.benchmarks.step import StepCase, Stepper, configuration
+from hssl.benchmarks.timing import wait
 
 FORMULATIONS: dict[str, dict[str, str]] = {
     "sampled": {},
@@ -29,19 +30,20 @@ AXES: dict[str, tuple[float, ...]] = {
 }
 """What is varied, about batch 64, six scales, width 1 and 32 pixels, for H-SSL on the MNIST scale network."""
 
-_STEPS = 3
 
-
-def measure(axis: str, value: float, formulation: str) -> dict[str, Any]:
+def measure(axis: str, value: float, formulation: str, steps: int, device: torch.device) -> dict[str, Any]:
     """Median seconds of a step and peak memory of one point."""
     code = "import sys; from hssl.benchmarks.scaling import point; point(sys.argv[1])"
-    found = json.loads(in_fresh_process(code, json.dumps([axis, value, formulation])).strip().splitlines()[-1])
+    found = json.loads(
+        in_fresh_process(code, json.dumps([axis, value, formulation, steps, device.type])).strip().splitlines()[-1]
+    )
     return {"axis": axis, "value": value, "formulation": formulation, **found}
 
 
 def point(what: str) -> None:
     """Inside the fresh process: print seconds and megabytes as JSON."""
-    axis, value, formulation = json.loads(what)
+    axis, value, formulation, steps, device_type = json.loads(what)
+    device = torch.device(device_type)
     batch = int(value) if axis == "batch" else 64
     changes: dict[str, Any] = dict(FORMULATIONS[formulation])
     if axis == "streams":
@@ -53,12 +55,14 @@ def point(what: str) -> None:
     if axis == "resolution":
         changes["data.resolution"] = str(int(value))
     case = StepCase("mnist-scale", batch, 1)
-    stepper = Stepper(configuration(case, "hssl", **changes), 1, torch.device("cpu"))
-    baseline = peak_megabytes()
+    stepper = Stepper(configuration(case, "hssl", **changes), 1, device)
+    baseline = start_of_peak(device)
     seconds = []
-    for step in range(1 + _STEPS):
+    for step in range(1 + steps):
+        wait(device)
         start = time.perf_counter()
         stepper()
+        wait(device)
         if step:
             seconds.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": statistics.median(seconds), "megabytes": peak_megabytes() - baseline}))
+    print(json.dumps({"seconds": statistics.median(seconds), "megabytes": peak_megabytes(device) - baseline}))

@@ -7,9 +7,9 @@
 `plain` is the formulation that all of them are compared with: dense kernels of all streams, built anew, and one grouped
 convolution of all streams of an image.
 
-The cost model counts multiplications and the values that pass through memory; its rates were measured, forward and
-backward, on two cores of a CPU with AVX-512 and are ratios that other machines share roughly. `measured` times the
-plans on the spot instead, once for each layer shape, and keeps the fastest.
+The cost model counts multiplications and the values that pass through memory. Its rates for a CPU were fitted to
+timings, forward and backward, on two cores with AVX-512; those for a GPU are a guess. `measured`, the safe choice
+there, times the plans on the spot instead, once for each layer shape, and keeps the fastest.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ConvolutionShape:
 
 @dataclass(frozen=True)
 class Rates:
-    """Measured rates of one kind of device, forward and backward together.
+    """Rates of one kind of device, forward and backward together.
 
     Attributes:
         dense: multiply-adds a second of a dense convolution with large maps.
@@ -67,7 +67,7 @@ class Rates:
 
 
 CPU_RATES = Rates(dense=210e9, small_maps=125e9, mixing=200e9, filtering=0.55e9)
-# Not measured: tensor cores make multiplications cheap beside memory, so that filtering pays at wide layers only.
+# A guess, not measured: tensor cores make multiplications cheap beside memory, so that filtering pays at wide layers.
 GPU_RATES = Rates(dense=150e12, small_maps=150e12, mixing=200e12, filtering=0.2e12)
 
 

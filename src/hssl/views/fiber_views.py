@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from hssl.groups import BaseSpace, Distance
+from hssl.groups import BaseSpace, Distance, Streams
 from hssl.views.pairs import Encode, Pairs, PlacementPairs, Which, call
 
 
@@ -38,7 +38,11 @@ class FiberViews:
 
     def with_streams(self, pairs: Pairs) -> Pairs:
         """The pairs with the streams that they read, where those are sampled."""
-        return pairs if self.which == "all" else dataclasses.replace(pairs, streams=self._placements.streams(pairs))
+        if self.which == "all":
+            return pairs
+        # One feature map an example holds both views.
+        both = torch.cat([pairs.positions_1, pairs.positions_2], dim=1)
+        return dataclasses.replace(pairs, streams=Streams.of(both, self.base.group.order))
 
     def apply(self, images: Tensor, encode: Encode, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Images [B, C, H, W] -> bundles [B, |g0|*C]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hssl.groups import Augmentation, BaseSpace, Distance, Group, Streams
+from hssl.groups import Augmentation, BaseSpace, Distance, Group
 from hssl.views.input_views import InputViews
 from hssl.views.pairs import Pairs, PlacementPairs, Which
 
@@ -34,6 +34,3 @@ class HybridViews(InputViews):
         """Independent transformations and independent base spaces."""
         first, second = self._placements.draw(batch_size, generator)
         return self.with_streams(Pairs(first, second, *self._draw_transformations(batch_size, generator)))
-
-    def _streams(self, pairs: Pairs) -> Streams:
-        return self._placements.streams_by_view(pairs)

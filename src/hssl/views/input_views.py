@@ -47,11 +47,11 @@ class InputViews:
 
     def with_streams(self, pairs: Pairs) -> Pairs:
         """The pairs with the streams that they read, where those are sampled."""
-        return pairs if self.which == "all" else dataclasses.replace(pairs, streams=self._streams(pairs))
-
-    def _streams(self, pairs: Pairs) -> Streams:
-        """Those of the first views, then those of the second: both pass the network as one batch."""
-        return Streams.of(torch.cat([pairs.positions_1, pairs.positions_2]), self.base.group.order)
+        if self.which == "all":
+            return pairs
+        # The first views, then the second: both pass the network as one batch.
+        both = torch.cat([pairs.positions_1, pairs.positions_2])
+        return dataclasses.replace(pairs, streams=Streams.of(both, self.base.group.order))
 
     def _draw_transformations(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         first, second = (self.group.draw(batch_size, self.image_size, self.augmentation, generator) for _ in range(2))

@@ -130,13 +130,3 @@ class PlacementPairs:
             ]
             first, second = chosen[:, 0], chosen[:, 1]
         return self.base.at(first), self.base.at(second)
-
-    def streams(self, pairs: Pairs) -> Streams:
-        """What one feature map an example has to hold for both views."""
-        both = torch.cat([pairs.positions_1, pairs.positions_2], dim=1)
-        return Streams.of(both, self.base.group.order)
-
-    def streams_by_view(self, pairs: Pairs) -> Streams:
-        """What two feature maps an example have to hold: those of the first views, then those of the second."""
-        both = torch.cat([pairs.positions_1, pairs.positions_2])
-        return Streams.of(both, self.base.group.order)

@@ -1,4 +1,4 @@
-"""Text files that are replaced as a whole."""
+"""Text files that are replaced as a whole, and the folder for what may be deleted at any time."""
 
 import os
 import tempfile
@@ -24,3 +24,16 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def cache_folder() -> Path:
+    """`HSSL_CACHE`, else hssl/ in `XDG_CACHE_HOME`, else ~/.cache/hssl. Whatever lies in it may be deleted.
+
+    Raises:
+        RuntimeError: there is no home folder to put it in.
+    """
+    if chosen := os.environ.get("HSSL_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches).expanduser().absolute() / "hssl"
+    return Path.home() / ".cache" / "hssl"

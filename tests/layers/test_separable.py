@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hssl.layers.basis import hermite_gauss_functions
-from hssl.layers.separable import SeparableFilters, mixing_kernels
+from hssl.layers.separable import SeparableFilters
 from laws import error, noise
 
 CHANNELS, OUT, E, K = 3, 2, 3, 5
@@ -36,34 +36,32 @@ def test_functions_along_each_axis(stride: int, padding: int) -> None:
         assert error(filters.along_h(along_w, index), along(0, expected, FUNCTIONS[index - 1], stride, padding)) > 1e-2
 
 
-def test_mixing_kernels_hold_the_functions_along_h_apart() -> None:
-    mix = noise(OUT, E, E, CHANNELS)
-    kernels = mixing_kernels(mix)
-    assert [kernel.shape for kernel in kernels] == [(OUT, E * CHANNELS, 1, 1)] * E
-    for n, m, c in ((0, 0, 0), (1, 2, 0), (2, 1, 2)):
-        assert torch.equal(kernels[n][:, m * CHANNELS + c, 0, 0], mix[:, n, m, c])
-
-
+@pytest.mark.parametrize("rectify", [True, False])
 @pytest.mark.parametrize("wants_block", [True, False])
 @pytest.mark.parametrize(("stride", "padding"), [(1, 2), (2, 1)])
-def test_gradients_are_autograds(stride: int, padding: int, wants_block: bool) -> None:
+def test_the_convolution_and_its_gradients_are_autograds(
+    stride: int, padding: int, wants_block: bool, rectify: bool
+) -> None:
     filters = SeparableFilters(FUNCTIONS, CHANNELS, stride, padding)
     block, mix = noise(2, CHANNELS, 8, 11), noise(OUT, E, E, CHANNELS)
-    weights = mixing_kernels(mix)
 
-    def function(block: Tensor, *weights: Tensor) -> Tensor:
-        along_w = torch.cat([along(1, block, u, stride, padding) for u in FUNCTIONS], dim=1)
-        parts = [F.conv2d(along(0, along_w, u, stride, padding), w) for u, w in zip(FUNCTIONS, weights, strict=True)]
-        return torch.stack(parts).sum(0)
+    def function(block: Tensor, mix: Tensor) -> Tensor:
+        kernels = torch.einsum("onmc,ni,mj->ocij", mix, FUNCTIONS, FUNCTIONS)
+        return F.conv2d(F.relu(block) if rectify else block, kernels, stride=stride, padding=padding)
 
-    inputs = [block.clone().requires_grad_(), *(weight.clone().requires_grad_() for weight in weights)]
+    inputs = [block.clone().requires_grad_(), mix.clone().requires_grad_()]
     out = function(*inputs)
     d_out = noise(*out.shape, seed=1)
-    d_block, *expected = torch.autograd.grad(out, inputs, d_out)
-    begun = [torch.ones_like(weight) for weight in weights]
+    d_block, d_mix = torch.autograd.grad(out, inputs, d_out)
+    mixing = mix.flatten(1)[..., None, None].contiguous(memory_format=torch.channels_last)
+    measured = torch.empty_like(out)
+    filters.convolve(block, mixing, measured, rectify)
+    assert error(measured, out.detach()) <= 1e-12
+    begun = torch.ones_like(mixing)
     target = torch.full_like(block, 7.0) if wants_block else None
-    filters.differentiate(block, d_out, weights, begun, target)
-    for added, gradient in zip(begun, expected, strict=True):
-        assert error(added - 1, gradient) <= 1e-12
+    filters.differentiate(block, d_out, mixing, begun, target, rectify)
+    assert error((begun - 1).reshape(mix.shape), d_mix) <= 1e-12
+    # The control: n and m exchanged.
+    assert error((begun - 1).reshape(mix.shape).transpose(1, 2), d_mix) > 1e-2
     if target is not None:
         assert error(target, d_block) <= 1e-12

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hssl import files
 from hssl.data.mapped_file import MappedFile, MappedWriter, no_room, writing
 from hssl.errors import DataError
-from hssl.files import write_atomically
 
 Notes: TypeAlias = dict[str, Any]
 
@@ -20,17 +20,13 @@ _IMAGES, _ENTRY, _PART = "images.npy", "entry.json", ".part"
 
 
 def cache_folder() -> Path:
-    """`HSSL_CACHE`, else hssl/ in `XDG_CACHE_HOME`, else ~/.cache/hssl. Whatever lies in it may be deleted.
+    """`hssl.files.cache_folder`, for images.
 
     Raises:
         DataError: there is no home folder to put it in.
     """
     try:
-        if chosen := os.environ.get("HSSL_CACHE"):
-            return Path(chosen).expanduser().absolute()
-        if caches := os.environ.get("XDG_CACHE_HOME"):
-            return Path(caches).expanduser().absolute() / "hssl"
-        return Path.home() / ".cache" / "hssl"
+        return files.cache_folder()
     except RuntimeError as error:
         raise DataError(
             "there is no home folder for the cache of images", arrived=error, remedy="set HSSL_CACHE to a folder"
@@ -89,7 +85,7 @@ def _make(folder: Path, side: int, write: Callable[[MappedWriter], Notes]) -> No
             part.chmod(0o644)
             part.replace(folder / _IMAGES)
             # Last: without it the images do not count.
-            write_atomically(folder / _ENTRY, json.dumps({"shape": shape, "notes": notes}) + "\n")
+            files.write_atomically(folder / _ENTRY, json.dumps({"shape": shape, "notes": notes}) + "\n")
     except BaseException:
         part.unlink(missing_ok=True)
         raise

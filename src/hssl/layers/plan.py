@@ -2,7 +2,7 @@
 
 - `direct`: dense k x k kernels, one convolution a stream.
 - `cropped`: the same without the rim of zeros around the kernels of the smaller scales.
-- `separable`: one-dimensional filters and a 1x1 convolution (`hssl.layers.separable`).
+- `separable`: one-dimensional filters and a 1x1 convolution (`hssl.layers.compiled_filters`, `hssl.layers.separable`).
 
 `plain` is the formulation that all of them are compared with: dense kernels of all streams, built anew, and one grouped
 convolution of all streams of an image.
@@ -21,6 +21,8 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from hssl.layers.compiled_filters import compiled_filters_exist
 
 Plan = Literal["direct", "cropped", "separable"]
 PlanChoice = Literal["auto", "measured", "plain", "direct", "cropped", "separable"]
@@ -66,9 +68,18 @@ class Rates:
     filtering: float
 
 
-CPU_RATES = Rates(dense=210e9, small_maps=125e9, mixing=200e9, filtering=0.55e9)
+CPU_RATES = Rates(dense=100e9, small_maps=60e9, mixing=100e9, filtering=1.2e9)
+# Filtered by torch's convolutions, where there are no compiled filters.
+CPU_RATES_OF_TORCH = Rates(dense=100e9, small_maps=60e9, mixing=100e9, filtering=0.4e9)
 # A guess, not measured: tensor cores make multiplications cheap beside memory, so that filtering pays at wide layers.
 GPU_RATES = Rates(dense=150e12, small_maps=150e12, mixing=200e12, filtering=0.2e12)
+
+
+def rates_for(maps: Tensor) -> Rates:
+    """Those of the device that the maps lie on."""
+    if maps.device.type != "cpu":
+        return GPU_RATES
+    return CPU_RATES if compiled_filters_exist(maps) else CPU_RATES_OF_TORCH
 
 
 def seconds(plan: Plan, shape: ConvolutionShape, rates: Rates) -> float:
@@ -84,9 +95,8 @@ def seconds(plan: Plan, shape: ConvolutionShape, rates: Rates) -> float:
     return 3 * pairs * e**2 / rates.mixing + filtered / rates.filtering
 
 
-def cheapest(shape: ConvolutionShape, device_type: str, possible: tuple[Plan, ...] = PLANS) -> Plan:
+def cheapest(shape: ConvolutionShape, rates: Rates, possible: tuple[Plan, ...] = PLANS) -> Plan:
     """The plan that the cost model takes to be the fastest; equal costs go to the earlier one."""
-    rates = CPU_RATES if device_type == "cpu" else GPU_RATES
     best = possible[0]
     # Not `min` with a key, which breaks a compiled graph.
     for plan in possible[1:]:

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.layers.separable import SeparableFilters, mixing_kernels
+from hssl.layers.compiled_filters import CompiledFilters, compiled_filters_exist
+from hssl.layers.separable import SeparableFilters
 
 # Bytes of the maps of one block. On a CPU a block and what is made from it should stay in its caches.
-_BLOCK_BYTES = {"cpu": 5 * 2**20}
+_BLOCK_BYTES = {"cpu": 4 * 2**20}
 _BLOCK_BYTES_ELSEWHERE = 2**29
 
 _LAST = torch.channels_last
@@ -84,17 +85,15 @@ def _forward(
     rectify: bool,
 ) -> Tensor:
     out = _blank_output(rows, functions, mix, kernels, stride, padding)
-    weights = mixing_kernels(mix) if mix.numel() else []
+    mixing = _mixing_kernel(mix)
     for stretch in _stretches(rows, functions, kernels, counts, supports, separable, stride, padding, out):
         for part in stretch.parts:
-            block, target = stretch.read(rows, part, rectify), out[part]
+            maps, target = stretch.crop(rows[part]), out[part]
             if stretch.filters is None:
+                block = F.relu(maps) if rectify else maps
                 target.copy_(F.conv2d(block, stretch.kernel, stride=stride, padding=stretch.padding))
-                continue
-            along_w = stretch.filters.along_w(block)
-            for index, weight in enumerate(weights):
-                piece = F.conv2d(stretch.filters.along_h(along_w, index), weight)
-                target.copy_(piece) if index == 0 else target.add_(piece)
+            else:
+                stretch.filters.convolve(maps, mixing, target, rectify)
     return out
 
 
@@ -117,30 +116,25 @@ def _backward(
     precision = torch.promote_types(rows.dtype, torch.float32)
     d_rows = _blank_gradient(rows, functions, supports, padding) if wants_rows else rows.new_empty(0)
     d_kernels = torch.zeros_like(kernels, dtype=precision, memory_format=torch.contiguous_format)
-    weights = mixing_kernels(mix) if mix.numel() else []
-    d_weights = [torch.zeros_like(weight, dtype=precision) for weight in weights]
+    mixing = _mixing_kernel(mix)
+    d_mixing = torch.zeros_like(mixing, dtype=precision)
     for stretch in _stretches(rows, functions, kernels, counts, supports, separable, stride, padding, gradient):
         for part in stretch.parts:
-            block = stretch.read(rows, part, rectify)
+            maps = stretch.crop(rows[part])
             d_out = gradient[part].contiguous(memory_format=_LAST)
             target = stretch.crop(d_rows[part]) if wants_rows else None
-            if stretch.filters is None:
-                d_block, d_kernel, _ = torch.ops.aten.convolution_backward(
-                    d_out, block, stretch.kernel, None, (stride, stride), (stretch.padding, stretch.padding),
-                    (1, 1), False, (0, 0), 1, (wants_rows, True, False),
-                )  # fmt: skip
-                stretch.crop_kernel(d_kernels).add_(d_kernel)
-                if target is not None:
-                    target.copy_(d_block)
-            else:
-                stretch.filters.differentiate(block, d_out, weights, d_weights, target)
-            if target is not None and rectify:
-                target.mul_(block > 0)
-    d_mix = mix.new_empty(0)
-    if weights:
-        out_channels, e, _, channels = mix.shape
-        d_mix = torch.stack([part.reshape(out_channels, e, channels) for part in d_weights], dim=1).to(mix.dtype)
-    return d_rows, d_mix, d_kernels.to(kernels.dtype)
+            if stretch.filters is not None:
+                stretch.filters.differentiate(maps, d_out, mixing, d_mixing, target, rectify)
+                continue
+            block = F.relu(maps) if rectify else maps
+            d_block, d_kernel, _ = torch.ops.aten.convolution_backward(
+                d_out, block, stretch.kernel, None, (stride, stride), (stretch.padding, stretch.padding),
+                (1, 1), False, (0, 0), 1, (wants_rows, True, False),
+            )  # fmt: skip
+            stretch.crop_kernel(d_kernels).add_(d_kernel)
+            if target is not None:
+                target.copy_(d_block.mul_(block > 0) if rectify else d_block)
+    return d_rows, d_mixing.to(mix.dtype).reshape(mix.shape), d_kernels.to(kernels.dtype)
 
 
 @_forward.register_fake
@@ -204,7 +198,7 @@ class _Stretch:
     def __init__(self, stream: int, parts: list[slice], rim: int, padding: int) -> None:
         self.stream, self.parts, self.rim = stream, parts, rim
         self.padding, self.inset = max(0, padding - rim), max(0, rim - padding)
-        self.filters: SeparableFilters | None = None
+        self.filters: SeparableFilters | CompiledFilters | None = None
         self.kernel = torch.empty(0)
 
     def crop(self, maps: Tensor) -> Tensor:
@@ -216,11 +210,6 @@ class _Stretch:
         """This stream's kernel without its rim: [O, C, S, k, k] -> [O, C, k_s, k_s]."""
         size = kernels.shape[-1]
         return kernels[:, :, self.stream, self.rim : size - self.rim, self.rim : size - self.rim]
-
-    def read(self, rows: Tensor, part: slice, rectify: bool) -> Tensor:
-        """A block, ready for the filters."""
-        block = self.crop(rows[part])
-        return F.relu(block) if rectify else block
 
 
 def _stretches(
@@ -237,24 +226,39 @@ def _stretches(
     _, e, size = functions.shape
     _, channels, height, width = rows.shape
     limit = _BLOCK_BYTES.get(rows.device.type, _BLOCK_BYTES_ELSEWHERE)
+    compiled = compiled_filters_exist(rows)
     start = 0
     for stream, (count, support) in enumerate(zip(counts, supports, strict=True)):
         rim = (size - support) // 2
-        values = e * channels * height * outputs.shape[-1] if separable[stream] else channels * height * width
+        values = channels * height * width
+        if separable[stream]:
+            # The largest of what is made: all filtered maps at once, or those of one axis.
+            along_w = e * channels * height * outputs.shape[-1]
+            values = e**2 * channels * outputs.shape[-2] * outputs.shape[-1] if compiled else along_w
         bytes_a_row = max(1, values * rows.element_size())
-        # A dense kernel is read, and its gradient added, once a block: blocks must not be small beside it.
-        floor = 0 if separable[stream] else 4 * outputs.shape[1] * channels * support**2 * rows.element_size()
+        # A kernel is read, and its gradient added, once a block: blocks must not be small beside it.
+        weights = outputs.shape[1] * channels * (e if separable[stream] else support) ** 2
+        floor = (2 if separable[stream] else 4) * weights * rows.element_size()
         pieces = max(1, -(-count * bytes_a_row // max(limit, floor)))
         edges = [start + count * piece // pieces for piece in range(pieces + 1)]
         parts = [slice(one, other) for one, other in pairwise(edges) if other > one]
         stretch = _Stretch(stream, parts, rim, padding)
         if separable[stream]:
             functions_s = functions[stream, :, rim : size - rim]
-            stretch.filters = SeparableFilters(functions_s, channels, stride, stretch.padding)
+            kind = CompiledFilters if compiled else SeparableFilters
+            stretch.filters = kind(functions_s, channels, stride, stretch.padding)
         else:
             stretch.kernel = stretch.crop_kernel(kernels).contiguous(memory_format=_LAST)
         start += count
         yield stretch
+
+
+def _mixing_kernel(mix: Tensor) -> Tensor:
+    """[O, e, e, C] -> a 1x1 kernel [O, e^2 C, 1, 1], channels-last."""
+    if not mix.numel():
+        return mix
+    kernel = torch.empty((len(mix), mix[0].numel(), 1, 1), dtype=mix.dtype, device=mix.device, memory_format=_LAST)
+    return kernel.copy_(mix.flatten(1)[..., None, None])
 
 
 def _blank_output(rows: Tensor, functions: Tensor, mix: Tensor, kernels: Tensor, stride: int, padding: int) -> Tensor:

@@ -19,6 +19,8 @@ _LAST = torch.channels_last
 class SeparableFilters:
     """The one-dimensional filters of one stream, as depthwise kernels; n counts along H, m along W.
 
+    `hssl.layers.compiled_filters` does the same in one pass where it can.
+
     Args:
         functions: [e, k].
         channels: C of the maps that are filtered.
@@ -51,25 +53,33 @@ class SeparableFilters:
             along_w, self._h[index], stride=(self.stride, 1), padding=(self.padding, 0), groups=along_w.shape[1]
         )
 
+    def convolve(self, maps: Tensor, mixing: Tensor, target: Tensor, rectify: bool) -> None:
+        """Write the convolution of maps [n, C, H, W] by `mixing` [O, e^2 C, 1, 1] to `target` [n, O, H', W']."""
+        along_w = self.along_w(F.relu(maps) if rectify else maps)
+        for index, weight in enumerate(self._weights(mixing)):
+            piece = F.conv2d(self.along_h(along_w, index), weight)
+            target.copy_(piece) if index == 0 else target.add_(piece)
+
     def differentiate(
-        self, block: Tensor, d_out: Tensor, weights: list[Tensor], d_weights: list[Tensor], d_block: Tensor | None
+        self, maps: Tensor, d_out: Tensor, mixing: Tensor, d_mixing: Tensor, target: Tensor | None, rectify: bool
     ) -> None:
-        """Add the weights' gradients to `d_weights`, and write the block's to `d_block`."""
+        """Add the gradient of `mixing` to `d_mixing`, and write that of the maps to `target`."""
+        block = F.relu(maps) if rectify else maps
         along_w = self.along_w(block)
         d_along_w: Tensor | None = None
-        for index, (weight, d_weight) in enumerate(zip(weights, d_weights, strict=True)):
-            d_filtered, d_part, _ = torch.ops.aten.convolution_backward(
+        for index, weight in enumerate(self._weights(mixing)):
+            d_filtered, d_weight, _ = torch.ops.aten.convolution_backward(
                 d_out, self.along_h(along_w, index), weight, None,
-                (1, 1), (0, 0), (1, 1), False, (0, 0), 1, (d_block is not None, True, False),
+                (1, 1), (0, 0), (1, 1), False, (0, 0), 1, (target is not None, True, False),
             )  # fmt: skip
-            d_weight.add_(d_part)
-            if d_block is not None:
+            d_mixing[:, index * weight.shape[1] : (index + 1) * weight.shape[1]].add_(d_weight)
+            if target is not None:
                 back = torch.ops.aten.convolution_backward(
                     d_filtered, along_w, self._h[index], None,
                     (self.stride, 1), (self.padding, 0), (1, 1), False, (0, 0), along_w.shape[1], (True, False, False),
                 )[0]  # fmt: skip
                 d_along_w = back if d_along_w is None else d_along_w.add_(back)
-        if d_block is None or d_along_w is None:
+        if target is None or d_along_w is None:
             return
         parts = torch.split(d_along_w, self.channels, dim=1)
         for index, (kernel, part) in enumerate(zip(self._w, parts, strict=True)):
@@ -77,9 +87,10 @@ class SeparableFilters:
                 part.contiguous(memory_format=_LAST), block, kernel, None,
                 (1, self.stride), (0, self.padding), (1, 1), False, (0, 0), self.channels, (True, False, False),
             )[0]  # fmt: skip
-            d_block.copy_(back) if index == 0 else d_block.add_(back)
+            target.copy_(back) if index == 0 else target.add_(back)
+        if rectify:
+            target.mul_(block > 0)
 
-
-def mixing_kernels(mix: Tensor) -> list[Tensor]:
-    """[O, e, e, C] -> for each n a 1x1 kernel [O, e C, 1, 1]."""
-    return [part.flatten(1)[..., None, None].contiguous(memory_format=_LAST) for part in mix.unbind(1)]
+    def _weights(self, mixing: Tensor) -> list[Tensor]:
+        """[O, e^2 C, 1, 1] -> for each n a 1x1 kernel [O, e C, 1, 1]."""
+        return [part.contiguous(memory_format=_LAST) for part in mixing.chunk(len(self._h), dim=1)]

@@ -30,7 +30,7 @@ from hssl.layers.basis import (
 )
 from hssl.layers.layout import RowLayout
 from hssl.layers.plain import PlainConv2d, pad_circular
-from hssl.layers.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest
+from hssl.layers.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
 from hssl.layers.row_convolution import row_convolution
 from hssl.layers.sizes import SpatialStep
 
@@ -224,7 +224,7 @@ class SteerableConv2d(nn.Module):
         count = layout.counts[stream]
         # A trial runs backward too, which neither a graph being traced nor inference mode can.
         if choice != "measured" or count == 0 or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
-            return cheapest(shape, values.device.type, possible)
+            return cheapest(shape, rates_for(values), possible)
         rows = values[:count].detach().requires_grad_(values.requires_grad)
         key = (shape, count, values.dtype, values.device, torch.get_num_threads(), values.requires_grad)
         return fastest(key, lambda plan: self._trial(plan, rows, stream, layout, padding), possible)

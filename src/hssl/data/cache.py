@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from hssl import files
 from hssl.data.mapped_file import MappedFile, MappedWriter, no_room, writing
 from hssl.errors import DataError
+from hssl.files import write_atomically
 
 Notes: TypeAlias = dict[str, Any]
 
@@ -85,7 +86,7 @@ def _make(folder: Path, side: int, write: Callable[[MappedWriter], Notes]) -> No
             part.chmod(0o644)
             part.replace(folder / _IMAGES)
             # Last: without it the images do not count.
-            files.write_atomically(folder / _ENTRY, json.dumps({"shape": shape, "notes": notes}) + "\n")
+            write_atomically(folder / _ENTRY, json.dumps({"shape": shape, "notes": notes}) + "\n")
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -40,7 +40,13 @@ _log = logging.getLogger(__name__)
 
 def compiled_filters_exist(maps: Tensor) -> bool:
     """Whether maps of this kind can be filtered by compiled kernels on this machine."""
-    return maps.device.type == "cpu" and maps.dtype in _REALS and _compiler() is not None
+    return maps.device.type == "cpu" and maps.dtype in _REALS and _can_compile()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _can_compile() -> bool:
+    """A graph that is being traced cannot look for a compiler, but it can be told."""
+    return _compiler() is not None
 
 
 class CompiledFilters:

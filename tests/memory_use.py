@@ -20,8 +20,9 @@ from hssl.data.mapped_file import MappedFile, MappedWriter
 from small_runs import write_images
 
 SIDE = 128
-PIECES, IN_A_PIECE, BATCH = 22, 256, 32
-IMAGES = 150
+# Enough for what epoch and decoding take whatever their number, some 100 MB, to be little beside them.
+PIECES, IN_A_PIECE, BATCH = 44, 256, 32
+IMAGES = 450
 
 
 def anonymous_bytes() -> int:
@@ -48,7 +49,7 @@ def peak(work: Callable[[], object]) -> int:
 
 
 def write_random(path: Path) -> int:
-    """Some 270 MB of random images, written piece by piece; returns their number of bytes."""
+    """Some 550 MB of random images, written piece by piece; returns their number of bytes."""
     piece = torch.randint(0, 256, (IN_A_PIECE, 3, SIDE, SIDE), dtype=torch.uint8)
     with MappedWriter(path, SIDE) as writer:
         for shift in range(PIECES):
@@ -78,8 +79,8 @@ def main(folder: Path) -> None:
         assert len(ImageStore(torch.from_numpy(np.load(path)), None, *statistics)) == PIECES * IN_A_PIECE
 
     # What one leaves behind counts for the next one too, so those that should take little come first.
-    decoding = {"size": IMAGES * 3 * 512 * 512, "mapped": peak(lambda: decode("mapped"))}
     epochs = {"size": size, "mapped": peak(lambda: epoch(MappedStore(MappedFile(path), None, *statistics)))}
+    decoding = {"size": IMAGES * 3 * 512 * 512, "mapped": peak(lambda: decode("mapped"))}
     decoding["memory"], epochs["memory"] = peak(lambda: decode("memory")), peak(hold)
     for peaks in (decoding, epochs):
         peaks["mapped"] -= before

@@ -163,7 +163,8 @@ def test_a_run_from_a_file_is_the_run_from_memory(mode: str, readout: str, tmp_p
         return folder
 
     memory = run(tmp_path / "memory", data__store="memory")
-    assert not list(cache.iterdir())
+    # Compiled kernels may lie there; images, or anything else, may not.
+    assert [found.name for found in cache.iterdir() if found.name != "kernels"] == []
     file = run(tmp_path / "mapped", data__store="mapped")
     assert len(list(cache.rglob("*.npy"))) == 2
     assert metrics(file) == metrics(memory)

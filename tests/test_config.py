@@ -134,7 +134,7 @@ def test_fields_that_came_later_count_only_where_they_are_set() -> None:
         default, words = accepted_of(name)[1], accepted_of(name)[0].split(" | ")
         assert override(config, {name: default}).identity() == config.identity()
         identities += [override(config, {name: word}).identity() for word in words if word != default]
-    assert len(identities) == len(set(identities)) == 1 + 1 + 5
+    assert len(identities) == len(set(identities)) == 1 + 1 + 6
     changed = override(config, {"views.streams": "sampled", "backbone.plan": "plain"})
     assert differences(config, changed) == [
         "backbone.plan: 'auto' there, 'plain' asked",

@@ -44,6 +44,8 @@ _MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. `argv` is without the program's name; none: the process's own."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Large tensors on large pages, read by torch when it first allocates: a step on a CPU waits less for page faults.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         code = _run(words)
         sys.stdout.flush()

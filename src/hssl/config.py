@@ -82,7 +82,7 @@ class BackboneConfig(_Section):
     scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=PAPER_SCALES, min_length=1, description="scale factors of a scale network"
     )
-    plan: Literal["auto", "measured", "plain", "direct", "cropped", "separable"] = Field(
+    plan: Literal["auto", "measured", "plain", "direct", "cropped", "separable", "fourier"] = Field(
         default="auto", description="how steerable layers are computed; all give the same numbers but for rounding"
     )
 

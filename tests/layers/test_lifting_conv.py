@@ -143,6 +143,24 @@ def test_every_plan_equals_the_plain_formulation(
         assert plan_error(layer, noise(2, 2, *size, dtype=dtype), plan) <= BOUNDS[dtype], (stride, padding, size)
 
 
+@pytest.mark.parametrize(("channels", "largest", "apart"), [(32, 1.75, True), (9, 1.75, False), (32, 1.0, False)])
+def test_streams_are_convolved_apart_where_cropping_pays(
+    channels: int, largest: float, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 channels fill vectors for each scale as for all at once; 9 do not; and scales of one size have no rims."""
+    scales = tuple(largest * factor for factor in (0.997, 0.998, 0.999, 1)) if largest == 1 else PAPER_SCALES
+    layer = LiftingConv2d(1, channels, 11, 3, Scales(scales), padding=5)
+    calls: list[int] = []
+    whole = layer._by_stream
+    monkeypatch.setattr(layer, "_by_stream", lambda values: calls.append(len(values)) or whole(values))
+    images = noise(2, 1, 13, 13, dtype=torch.float32)
+    out = layer(images)
+    assert calls == ([len(scales)] if apart else [])
+    layer.plan = "plain"
+    assert error(layer(images), out) <= 1e-5
+    assert calls == ([len(scales)] if apart else [])
+
+
 def test_the_bias_is_shared_over_the_group() -> None:
     layer = LiftingConv2d(1, 3, 5, 2, Rotations(), bias=True).double()
     assert layer.bias is not None

@@ -24,10 +24,10 @@ from laws import PAPER_SCALES, error, noise, outcome, plan_error, randomize
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-def shape(channels: int, support: int = 5, size: int = 13, stride: int = 1) -> ConvolutionShape:
+def shape(channels: int, support: int = 5, size: int = 13, stride: int = 1, rows: int = 12) -> ConvolutionShape:
     """A k 7, e 3 layer as the networks have them."""
     out = (size + 6 - 7) // stride + 1
-    return ConvolutionShape(channels, channels, 7, 3, stride, support, (size, size), (out, out))
+    return ConvolutionShape(channels, channels, 7, 3, stride, support, (size, size), (out, out), 3, rows)
 
 
 # -- the cost model ----------------------------------------------------------------------------------------------------
@@ -39,16 +39,29 @@ def shape(channels: int, support: int = 5, size: int = 13, stride: int = 1) -> C
 def test_few_channels_are_dense_and_many_separable(size: int, stride: int, rates: Rates) -> None:
     """Filtering costs by channel and a dense convolution by pair of channels: there is one width where they meet."""
     for support, dense in ((5, "cropped"), (7, "direct")):
-        chosen = [cheapest(shape(channels, support, size, stride), rates) for channels in WIDTHS]
+        chosen = [cheapest(shape(channels, support, size, stride), rates, PLANS[:3]) for channels in WIDTHS]
         assert chosen[:3] == [dense] * 3
         assert chosen[-2:] == ["separable"] * 2
         assert chosen == sorted(chosen, key=("separable",).count), "once separable, always separable"
 
 
+@pytest.mark.parametrize("size", [13, 28])
+def test_products_in_the_fourier_domain_pay_without_strides_where_rows_share_their_weights(size: int) -> None:
+    def chosen(**settings: int) -> set[Plan]:
+        return {cheapest(shape(channels, 7, size, **settings), CPU_RATES) for channels in (64, 128, 256)}
+
+    assert chosen(rows=12) == chosen(rows=1000) == {"fourier"}
+    # A stride drops pixels of which a transform needs all, and what a frequency needs is not shared by one small map.
+    assert chosen(rows=12, stride=2) == {"separable"}
+    assert cheapest(shape(256, 7, 7, rows=1), CPU_RATES) == "separable"
+    # Few channels cannot pay for any transform.
+    assert cheapest(shape(2, 7, size, rows=1000), CPU_RATES) == "direct"
+
+
 def test_the_first_layer_of_the_papers_networks_is_dense() -> None:
     """11 functions an axis of 11 points: filtering first saves nothing."""
     for support, dense in ((7, "cropped"), (11, "direct")):
-        lift = ConvolutionShape(1, 32, 11, 11, 1, support, (28, 28), (28, 28))
+        lift = ConvolutionShape(1, 32, 11, 11, 1, support, (28, 28), (28, 28), 5, 100)
         assert cheapest(lift, CPU_RATES) == cheapest(lift, GPU_RATES) == dense
 
 
@@ -73,10 +86,11 @@ def test_what_each_plan_pays_for() -> None:
     def change(plan: Plan, **changes: int) -> float:
         return seconds(plan, dataclasses.replace(base, **changes), CPU_RATES) / seconds(plan, base, CPU_RATES)
 
-    # (direct, cropped, separable) of a larger support, a larger effective size, a larger kernel.
-    assert [change(plan, support=7) > 1 for plan in PLANS] == [False, True, False]
-    assert [change(plan, effective_size=5) > 1 for plan in PLANS] == [False, False, True]
-    assert [change(plan, kernel_size=9) > 1 for plan in PLANS] == [True, False, False]
+    # (direct, cropped, separable, fourier) of a larger support, a larger effective size, a larger kernel.
+    assert [change(plan, support=7) > 1 for plan in PLANS] == [False, True, False, True]
+    assert [change(plan, effective_size=5) > 1 for plan in PLANS] == [False, False, True, True]
+    assert [change(plan, kernel_size=9) > 1 for plan in PLANS] == [True, False, False, False]
+    assert [change(plan, rows=24) < 1 for plan in PLANS] == [False, False, False, True]
     assert change("cropped", support=7) == pytest.approx(49 / 25)
 
 
@@ -85,7 +99,8 @@ def test_equal_costs_go_to_the_earlier_plan_and_impossible_ones_to_none() -> Non
     assert seconds("direct", whole, CPU_RATES) == seconds("cropped", whole, CPU_RATES)
     assert cheapest(whole, CPU_RATES) == "direct"
     assert cheapest(whole, CPU_RATES, ("cropped", "direct")) == "cropped"
-    assert cheapest(shape(512), CPU_RATES) == "separable"
+    assert cheapest(shape(512), CPU_RATES) == "fourier"
+    assert cheapest(shape(512), CPU_RATES, PLANS[:3]) == "separable"
     assert cheapest(shape(512), CPU_RATES, PLANS[:2]) == "cropped"
 
 
@@ -97,7 +112,7 @@ class Bench:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        self.costs: dict[Plan, list[float]] = {"direct": [3.0], "cropped": [2.0], "separable": [5.0]}
+        self.costs: dict[Plan, list[float]] = {"direct": [3.0], "cropped": [2.0], "separable": [5.0], "fourier": [4.0]}
         self.tried: list[Plan] = []
         self.backward = 0
         monkeypatch.setattr(planning.time, "perf_counter", lambda: self.now)
@@ -121,10 +136,10 @@ def test_the_fastest_is_kept_and_remembered_by_its_key(bench: Bench) -> None:
     assert fastest(("a",), bench.run, PLANS, repeats=2) == "cropped"
     # In turns, forward and backward.
     assert bench.tried == [*PLANS, *PLANS]
-    assert bench.backward == 6
+    assert bench.backward == 2 * len(PLANS)
     bench.costs["cropped"] = [100.0]
     assert fastest(("a",), bench.run, PLANS) == "cropped"
-    assert len(bench.tried) == 6
+    assert len(bench.tried) == 2 * len(PLANS)
     assert fastest(("b",), bench.run, PLANS) == "direct"
     assert fastest(("c",), bench.run, ("separable",)) == "separable"
 
@@ -143,7 +158,7 @@ def test_equal_times_go_to_the_earlier_plan(bench: Bench) -> None:
 def test_trials_run_where_gradients_are_off(bench: Bench) -> None:
     with torch.no_grad():
         assert fastest((), bench.run, PLANS) == "cropped"
-    assert bench.backward == 9
+    assert bench.backward == 3 * len(PLANS)
 
 
 @pytest.fixture
@@ -234,9 +249,10 @@ def test_the_chosen_plan_is_the_cost_models(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("hssl.layers.steerable.cheapest", watch)
     layer_of("auto", 2)(noise(1, 3, 6, 9, 11))
     assert [one.support for one in seen] == [5, 5, 5, 7, 7, 7]
-    assert {(one.in_size, one.out_size) for one in seen} == {((9, 11), (5, 6))}
+    assert {(one.in_size, one.out_size, one.padding) for one in seen} == {((9, 11), (5, 6), 3)}
+    assert {one.rows for one in seen} == {1}
     seen.clear()
     torus = GroupConv2d(3, 2, 7, 3, Translations(circular=True), padding=3)
     torus(noise(1, 3, 1, 9, 9, dtype=torch.float32))
     # Padded before the convolution.
-    assert [(one.in_size, one.out_size) for one in seen] == [((15, 15), (9, 9))]
+    assert [(one.in_size, one.out_size, one.padding) for one in seen] == [((15, 15), (9, 9), 0)]

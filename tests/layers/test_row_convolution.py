@@ -11,15 +11,21 @@ from torch.nn import functional as F
 
 from hssl.layers import row_convolution as module
 from hssl.layers.basis import hermite_gauss_functions, support
-from hssl.layers.compiled_filters import compiled_filters_exist
-from hssl.layers.row_convolution import row_convolution
+from hssl.layers.native import compiled_filters_exist
+from hssl.layers.row_convolution import Form, row_convolution
 from laws import BOUNDS, PAPER_SCALES, error, noise
 
 SCALES = (1.0, 1.3, 2.4)  # of 7 points: supports 3, 3 and 7
 CHANNELS, OUT, E, K = 3, 2, 3, 7
 COUNTS = (2, 3, 1)
-# Which of the stretches are computed by one-dimensional filters.
-FORMS = {"separable": (True, True, True), "dense": (False, False, False), "both": (True, False, True)}
+# How the stretches are computed.
+FORMS: dict[str, tuple[Form, Form, Form]] = {
+    "separable": ("separable", "separable", "separable"),
+    "dense": ("dense", "dense", "dense"),
+    "fourier": ("fourier", "fourier", "fourier"),
+    "both": ("separable", "dense", "separable"),
+    "all": ("fourier", "separable", "dense"),
+}
 Convolution = Callable[..., Tensor]
 
 
@@ -45,7 +51,7 @@ def fast(
     mix: Tensor,
     used: Tensor,
     counts: Sequence[int],
-    form: Sequence[bool],
+    form: Sequence[Form],
     stride: int,
     padding: int,
     rectify: bool = False,
@@ -57,8 +63,8 @@ def fast(
         counts,
         supports or [support(one) for one in used],
         form,
-        mix=mix if any(form) else None,
-        kernels=None if all(form) else dense_kernels(mix, used),
+        mix=None if set(form) == {"dense"} else mix,
+        kernels=dense_kernels(mix, used) if "dense" in form else None,
         stride=stride,
         padding=padding,
         rectify=rectify,
@@ -70,7 +76,7 @@ def slow(
     mix: Tensor,
     used: Tensor,
     counts: Sequence[int],
-    form: Sequence[bool],
+    form: Sequence[Form],
     stride: int,
     padding: int,
     rectify: bool = False,
@@ -154,20 +160,29 @@ def test_blocks_hold_every_row_once_and_stay_below_the_limit(
     form: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_BLOCK_BYTES", {"cpu": limit})
+    monkeypatch.setattr(module, "_FOURIER_BLOCK_BYTES", {"cpu": limit})
     rows, counts = rows_of(20), (5, 14, 1)
     kernels, used = dense_kernels(mixing_weight(), functions()), functions()
     supports = [support(one) for one in used]
-    separable = list(FORMS[form])
+    numbers = [module._FORMS.index(one) for one in FORMS[form]]
     stretches = list(
-        module._stretches(rows, used, kernels, list(counts), supports, separable, 2, 3, torch.empty(20, OUT, 5, 5))
+        module._stretches(rows, used, kernels, list(counts), supports, numbers, 2, 3, torch.empty(20, OUT, 5, 5))
     )
     covered = [index for stretch in stretches for part in stretch.parts for index in range(20)[part]]
     assert covered == list(range(20))
-    for stretch, apart, points in zip(stretches, separable, supports, strict=True):
-        # Filtered maps: all of them at once where filters are compiled, else those of one axis.
-        made = E**2 * 5 * 5 if compiled_filters_exist(rows) else E * 9 * 5
-        bytes_a_row = 8 * CHANNELS * (made if apart else 9 * 9)
-        most = max(limit, 8 * OUT * CHANNELS * (2 * E**2 if apart else 4 * points**2))
+    for stretch, kind, points in zip(stretches, FORMS[form], supports, strict=True):
+        # Along W a circle of 9 pixels and the padding that is left of 3; one product or three for a frequency.
+        length = 9 + max(0, 3 - (K - points) // 2)
+        products = (3 * length - 1) // 2
+        # Numbers that a row is made into: rows, filtered maps (all at once where filters are compiled, else those of
+        # one axis), or spectra and products. And the numbers of a weight that a block is not to be small beside.
+        made, weights = {
+            "dense": (CHANNELS * 9 * 9, 4 * points**2),
+            "separable": (CHANNELS * (E**2 * 5 * 5 if compiled_filters_exist(rows) else E * 9 * 5), 2 * E**2),
+            "fourier": (products * 5 * (E * CHANNELS + OUT), 2 * products * E),
+        }[kind]
+        bytes_a_row = 8 * made
+        most = max(limit, 8 * OUT * CHANNELS * weights)
         sizes = [part.stop - part.start for part in stretch.parts]
         assert max(sizes) - min(sizes) <= 1
         assert (max(sizes) - 1) * bytes_a_row < most
@@ -253,8 +268,11 @@ def test_the_operator_keeps_what_it_registered(form: str, rectify: bool) -> None
     mix = noise(OUT, CHANNELS, E, E, dtype=torch.float32).permute(0, 3, 2, 1)
     kernels = dense_kernels(mix, used).requires_grad_()
     empty = torch.empty(0)
-    operands = (rows, used, mix.requires_grad_() if any(FORMS[form]) else empty, empty if all(FORMS[form]) else kernels)
-    settings = ([*COUNTS], [support(one) for one in used], [*FORMS[form]], 2, 1, rectify)
+    forms = FORMS[form]
+    operands = (
+        rows, used, mix.requires_grad_() if set(forms) != {"dense"} else empty, kernels if "dense" in forms else empty
+    )  # fmt: skip
+    settings = ([*COUNTS], [support(one) for one in used], [module._FORMS.index(one) for one in forms], 2, 1, rectify)
     result = torch.library.opcheck(torch.ops.hssl.row_convolution, (*operands, *settings))
     assert set(result.values()) == {"SUCCESS"}
     gradient = noise(6, OUT, 3, 3, dtype=torch.float32)

@@ -1,8 +1,10 @@
-"""How a steerable convolution is computed: three plans with the same result, chosen by shape.
+"""How a steerable convolution is computed: four plans with the same result, chosen by shape.
 
 - `direct`: dense k x k kernels, one convolution a stream.
 - `cropped`: the same without the rim of zeros around the kernels of the smaller scales.
 - `separable`: one-dimensional filters and a 1x1 convolution (`hssl.layers.compiled_filters`, `hssl.layers.separable`).
+- `fourier`: the same with its products in the Fourier domain along W (`hssl.layers.fourier`): fewer multiplications,
+  and weights of its own for every frequency, which pay where many rows share them.
 
 `plain` is the formulation that all of them are compared with: dense kernels of all streams, built anew, and one grouped
 convolution of all streams of an image.
@@ -14,18 +16,19 @@ there, times the plans on the spot instead, once for each layer shape, and keeps
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from hssl.layers.compiled_filters import compiled_filters_exist
+from hssl.layers.native import compiled_filters_exist
 
-Plan = Literal["direct", "cropped", "separable"]
-PlanChoice = Literal["auto", "measured", "plain", "direct", "cropped", "separable"]
+Plan = Literal["direct", "cropped", "separable", "fourier"]
+PlanChoice = Literal["auto", "measured", "plain", "direct", "cropped", "separable", "fourier"]
 PLANS: tuple[Plan, ...] = get_args(Plan)
 PLAN_CHOICES: tuple[PlanChoice, ...] = get_args(PlanChoice)
 
@@ -39,6 +42,8 @@ class ConvolutionShape:
         support: points about the centre of this stream's kernels that are not zero, at most kernel_size.
         in_size: (H, W) of the input in pixels.
         out_size: (H', W') of the output in pixels.
+        padding: of the k x k convolution, in pixels.
+        rows: how many rows share the filters.
     """
 
     in_channels: int
@@ -49,6 +54,8 @@ class ConvolutionShape:
     support: int
     in_size: tuple[int, ...]
     out_size: tuple[int, ...]
+    padding: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -60,19 +67,29 @@ class Rates:
         small_maps: the same where the kernel is as large as the map or larger.
         mixing: multiply-adds a second of a 1x1 convolution.
         filtering: values a second through all passes of one-dimensional filtering.
+        products: multiply-adds a second of the products in the Fourier domain.
+        transforms: multiply-adds a second of the transforms to it and from it.
+        weights: values a second of weights for frequencies, made and differentiated.
     """
 
     dense: float
     small_maps: float
     mixing: float
     filtering: float
+    products: float
+    transforms: float
+    weights: float
 
 
-CPU_RATES = Rates(dense=100e9, small_maps=60e9, mixing=100e9, filtering=1.2e9)
+CPU_RATES = Rates(
+    dense=100e9, small_maps=60e9, mixing=100e9, filtering=1.2e9, products=80e9, transforms=40e9, weights=6e9
+)
 # Filtered by torch's convolutions, where there are no compiled filters.
-CPU_RATES_OF_TORCH = Rates(dense=100e9, small_maps=60e9, mixing=100e9, filtering=0.4e9)
+CPU_RATES_OF_TORCH = replace(CPU_RATES, filtering=0.4e9, transforms=2e9)
 # A guess, not measured: tensor cores make multiplications cheap beside memory, so that filtering pays at wide layers.
-GPU_RATES = Rates(dense=150e12, small_maps=150e12, mixing=200e12, filtering=0.2e12)
+GPU_RATES = Rates(
+    dense=150e12, small_maps=150e12, mixing=200e12, filtering=0.2e12, products=200e12, transforms=0.5e12, weights=0.1e12
+)
 
 
 def rates_for(maps: Tensor) -> Rates:
@@ -84,15 +101,39 @@ def rates_for(maps: Tensor) -> Rates:
 
 def seconds(plan: Plan, shape: ConvolutionShape, rates: Rates) -> float:
     """Estimated time of one row, forward and backward (three times the multiplications of a forward pass)."""
-    positions = shape.out_size[0] * shape.out_size[1]
-    pairs = shape.in_channels * shape.out_channels * positions
-    if plan != "separable":
-        size = shape.kernel_size if plan == "direct" else shape.support
-        rate = rates.small_maps if size >= min(shape.in_size) else rates.dense
-        return 3 * pairs * size**2 / rate
-    e = shape.effective_size
-    filtered = e * shape.in_channels * (shape.in_size[0] * shape.out_size[1] + e * positions)
-    return 3 * pairs * e**2 / rates.mixing + filtered / rates.filtering
+    height, out_height, out_width = shape.in_size[0], *shape.out_size
+    channels, e = shape.in_channels, shape.effective_size
+    pairs = channels * shape.out_channels
+    if plan == "fourier":
+        # Without their rim of zeros, as `separable` filters are too.
+        inset = max(0, (shape.kernel_size - shape.support) // 2 - shape.padding)
+        width = shape.in_size[1] - 2 * inset
+        length = width + max(0, shape.padding - (shape.kernel_size - shape.support) // 2)
+        products = (3 * length - 1) // 2
+        transforms = 3 * _apart(channels) * length * (height * width + e * shape.support * out_height)
+        transforms += 2 * _apart(shape.out_channels) * length * out_height * out_width
+        return (
+            3 * pairs * products * e * out_height / rates.products
+            + transforms / rates.transforms
+            + 3 * pairs * products * e / shape.rows / rates.weights
+        )
+    positions = out_height * out_width
+    if plan == "separable":
+        filtered = e * channels * (height * out_width + e * positions)
+        return 3 * pairs * positions * e**2 / rates.mixing + filtered / rates.filtering
+    size = shape.kernel_size if plan == "direct" else shape.support
+    rate = rates.small_maps if size >= min(shape.in_size) else rates.dense
+    return 3 * pairs * positions * size**2 / rate
+
+
+def filled(channels: int) -> int:
+    """Channels rounded up to vectors of 16."""
+    return -(-channels // 16) * 16
+
+
+def _apart(channels: int) -> int:
+    """What compiled transforms of so many channels cost: vectors are as wide as divides the channels."""
+    return channels * 16 // math.gcd(channels, 16)
 
 
 def cheapest(shape: ConvolutionShape, rates: Rates, possible: tuple[Plan, ...] = PLANS) -> Plan:

@@ -1,8 +1,9 @@
-"""The convolution of rows that lie stream after stream, block by block: dense kernels or one-dimensional filters.
+"""The convolution of rows that lie stream after stream, block by block: dense kernels, one-dimensional filters, or
+products in the Fourier domain.
 
 Rows are worked off in blocks that stay in the cache, and what a block needs beside its input is made in the forward
-pass and again in the backward pass, never kept: the rectified input, and for separable filters maps that are e^2 times
-larger than it. Blocks are channels-last: convolutions run fastest there on a CPU.
+pass and again in the backward pass, never kept: the rectified input, and for one-dimensional filters maps or spectra
+that are several times larger than it. Blocks are channels-last: convolutions run fastest there on a CPU.
 
 The slow twin is the plain formulation: `SteerableConv2d.kernels` and one grouped convolution.
 """
@@ -11,18 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.layers.compiled_filters import CompiledFilters, compiled_filters_exist
+from hssl.layers.compiled_filters import CompiledFilters
+from hssl.layers.fourier import CompiledFourierFilters, FourierFilters, Workspace
+from hssl.layers.native import compiled_filters_exist
 from hssl.layers.separable import SeparableFilters
+
+Form = Literal["dense", "separable", "fourier"]
+_FORMS: tuple[Form, ...] = get_args(Form)
+_Filters = SeparableFilters | CompiledFilters | FourierFilters
 
 # Bytes of the maps of one block. On a CPU a block and what is made from it should stay in its caches.
 _BLOCK_BYTES = {"cpu": 4 * 2**20}
 _BLOCK_BYTES_ELSEWHERE = 2**29
+# Every block makes the weights of all products anew: those that are not there for one block alone are worth more.
+_FOURIER_BLOCK_BYTES = {"cpu": 32 * 2**20}
 
 _LAST = torch.channels_last
 
@@ -32,7 +41,7 @@ def row_convolution(
     functions: Tensor,
     counts: Sequence[int],
     supports: Sequence[int],
-    separable: Sequence[bool],
+    forms: Sequence[Form],
     *,
     mix: Tensor | None,
     kernels: Tensor | None,
@@ -47,9 +56,10 @@ def row_convolution(
         functions: [S, e, k], the one-dimensional filters of each stretch.
         counts: rows of each stretch; they add up to R.
         supports: points about the centre of each stretch's filters that are computed; the others are zero.
-        separable: whether a stretch is computed by one-dimensional filters (`mix`) or by dense kernels (`kernels`).
-        mix: [O, e, e, C], the weight with n (along H) before m (along W); None where no stretch is separable.
-        kernels: [O, C, S, k, k]; None where all are.
+        forms: how a stretch is computed: by `dense` kernels, by one-dimensional filters (`separable`), or by those
+            with products in the Fourier domain (`fourier`).
+        mix: [O, e, e, C], the weight with n (along H) before m (along W); None where all stretches are dense.
+        kernels: [O, C, S, k, k]; None where none is.
         stride, padding: of the dense k x k convolution.
         rectify: apply ReLU to the rows first.
 
@@ -63,7 +73,7 @@ def row_convolution(
         rows.new_empty(0) if kernels is None else kernels,
         list(counts),
         list(supports),
-        list(separable),
+        [_FORMS.index(form) for form in forms],
         stride,
         padding,
         rectify,
@@ -79,21 +89,21 @@ def _forward(
     kernels: Tensor,
     counts: list[int],
     supports: list[int],
-    separable: list[bool],
+    forms: list[int],
     stride: int,
     padding: int,
     rectify: bool,
 ) -> Tensor:
     out = _blank_output(rows, functions, mix, kernels, stride, padding)
-    mixing = _mixing_kernel(mix)
-    for stretch in _stretches(rows, functions, kernels, counts, supports, separable, stride, padding, out):
+    weights = _Weights(mix)
+    for stretch in _stretches(rows, functions, kernels, counts, supports, forms, stride, padding, out):
         for part in stretch.parts:
             maps, target = stretch.crop(rows[part]), out[part]
             if stretch.filters is None:
                 block = F.relu(maps) if rectify else maps
                 target.copy_(F.conv2d(block, stretch.kernel, stride=stride, padding=stretch.padding))
             else:
-                stretch.filters.convolve(maps, mixing, target, rectify)
+                stretch.filters.convolve(maps, weights.of(stretch.filters), target, rectify)
     return out
 
 
@@ -106,7 +116,7 @@ def _backward(
     kernels: Tensor,
     counts: list[int],
     supports: list[int],
-    separable: list[bool],
+    forms: list[int],
     stride: int,
     padding: int,
     rectify: bool,
@@ -116,15 +126,15 @@ def _backward(
     precision = torch.promote_types(rows.dtype, torch.float32)
     d_rows = _blank_gradient(rows, functions, supports, padding) if wants_rows else rows.new_empty(0)
     d_kernels = torch.zeros_like(kernels, dtype=precision, memory_format=torch.contiguous_format)
-    mixing = _mixing_kernel(mix)
-    d_mixing = torch.zeros_like(mixing, dtype=precision)
-    for stretch in _stretches(rows, functions, kernels, counts, supports, separable, stride, padding, gradient):
+    weights = _Weights(mix)
+    for stretch in _stretches(rows, functions, kernels, counts, supports, forms, stride, padding, gradient):
         for part in stretch.parts:
             maps = stretch.crop(rows[part])
             d_out = gradient[part].contiguous(memory_format=_LAST)
             target = stretch.crop(d_rows[part]) if wants_rows else None
             if stretch.filters is not None:
-                stretch.filters.differentiate(maps, d_out, mixing, d_mixing, target, rectify)
+                weight, d_weight = weights.of(stretch.filters), weights.gradient_of(stretch.filters, precision)
+                stretch.filters.differentiate(maps, d_out, weight, d_weight, target, rectify)
                 continue
             block = F.relu(maps) if rectify else maps
             d_block, d_kernel, _ = torch.ops.aten.convolution_backward(
@@ -134,7 +144,7 @@ def _backward(
             stretch.crop_kernel(d_kernels).add_(d_kernel)
             if target is not None:
                 target.copy_(d_block.mul_(block > 0) if rectify else d_block)
-    return d_rows, d_mixing.to(mix.dtype).reshape(mix.shape), d_kernels.to(kernels.dtype)
+    return d_rows, weights.gradient().to(mix.dtype), d_kernels.to(kernels.dtype)
 
 
 @_forward.register_fake
@@ -145,7 +155,7 @@ def _(
     kernels: Tensor,
     counts: list[int],
     supports: list[int],
-    separable: list[bool],
+    forms: list[int],
     stride: int,
     padding: int,
     rectify: bool,
@@ -162,7 +172,7 @@ def _(
     kernels: Tensor,
     counts: list[int],
     supports: list[int],
-    separable: list[bool],
+    forms: list[int],
     stride: int,
     padding: int,
     rectify: bool,
@@ -195,10 +205,11 @@ _forward.register_autograd(_differentiate, setup_context=_keep)
 class _Stretch:
     """The rows of one stream: how they are cut into blocks and which filters they see."""
 
-    def __init__(self, stream: int, parts: list[slice], rim: int, padding: int) -> None:
-        self.stream, self.parts, self.rim = stream, parts, rim
+    def __init__(self, stream: int, rim: int, padding: int) -> None:
+        self.stream, self.rim = stream, rim
+        self.parts: list[slice] = []
         self.padding, self.inset = max(0, padding - rim), max(0, rim - padding)
-        self.filters: SeparableFilters | CompiledFilters | None = None
+        self.filters: _Filters | None = None
         self.kernel = torch.empty(0)
 
     def crop(self, maps: Tensor) -> Tensor:
@@ -218,47 +229,78 @@ def _stretches(
     kernels: Tensor,
     counts: list[int],
     supports: list[int],
-    separable: list[bool],
+    forms: list[int],
     stride: int,
     padding: int,
     outputs: Tensor,
 ) -> Iterator[_Stretch]:
     _, e, size = functions.shape
     _, channels, height, width = rows.shape
-    limit = _BLOCK_BYTES.get(rows.device.type, _BLOCK_BYTES_ELSEWHERE)
+    out_channels, out_height, out_width = outputs.shape[1:]
     compiled = compiled_filters_exist(rows)
+    workspace = Workspace()
     start = 0
-    for stream, (count, support) in enumerate(zip(counts, supports, strict=True)):
+    for stream, (count, support, form) in enumerate(zip(counts, supports, forms, strict=True)):
         rim = (size - support) // 2
-        values = channels * height * width
-        if separable[stream]:
-            # The largest of what is made: all filtered maps at once, or those of one axis.
-            along_w = e * channels * height * outputs.shape[-1]
-            values = e**2 * channels * outputs.shape[-2] * outputs.shape[-1] if compiled else along_w
-        bytes_a_row = max(1, values * rows.element_size())
-        # A kernel is read, and its gradient added, once a block: blocks must not be small beside it.
-        weights = outputs.shape[1] * channels * (e if separable[stream] else support) ** 2
-        floor = (2 if separable[stream] else 4) * weights * rows.element_size()
-        pieces = max(1, -(-count * bytes_a_row // max(limit, floor)))
-        edges = [start + count * piece // pieces for piece in range(pieces + 1)]
-        parts = [slice(one, other) for one, other in pairwise(edges) if other > one]
-        stretch = _Stretch(stream, parts, rim, padding)
-        if separable[stream]:
-            functions_s = functions[stream, :, rim : size - rim]
-            kind = CompiledFilters if compiled else SeparableFilters
-            stretch.filters = kind(functions_s, channels, stride, stretch.padding)
-        else:
+        stretch = _Stretch(stream, rim, padding)
+        limits, elsewhere = _BLOCK_BYTES, _BLOCK_BYTES_ELSEWHERE
+        # The numbers that a row is made into, and those of a kernel.
+        values, taps = channels * height * width, support**2
+        floor = 4
+        if _FORMS[form] == "dense":
             stretch.kernel = stretch.crop_kernel(kernels).contiguous(memory_format=_LAST)
+        else:
+            functions_s = functions[stream, :, rim : size - rim]
+            taps, floor = e**2, 2
+            if _FORMS[form] == "separable":
+                # All filtered maps at once, or those of one axis.
+                values = channels * e * out_width * (e * out_height if compiled else height)
+                separable = CompiledFilters if compiled else SeparableFilters
+                stretch.filters = separable(functions_s, channels, stride, stretch.padding)
+            else:
+                fourier = CompiledFourierFilters if compiled else FourierFilters
+                inside = width - 2 * stretch.inset
+                stretch.filters = fourier(functions_s, inside, stride, stretch.padding, workspace)
+                limits = _FOURIER_BLOCK_BYTES
+                values = stretch.filters.products * out_height * (e * channels + out_channels)
+                taps = stretch.filters.products * e
+        limit = limits.get(rows.device.type, elsewhere)
+        # A kernel is read, and its gradient added, once a block: blocks must not be small beside it.
+        least = floor * out_channels * channels * taps * rows.element_size()
+        pieces = max(1, -(-count * max(1, values * rows.element_size()) // max(limit, least)))
+        edges = [start + count * piece // pieces for piece in range(pieces + 1)]
+        stretch.parts = [slice(one, other) for one, other in pairwise(edges) if other > one]
         start += count
         yield stretch
 
 
-def _mixing_kernel(mix: Tensor) -> Tensor:
-    """[O, e, e, C] -> a 1x1 kernel [O, e^2 C, 1, 1], channels-last."""
-    if not mix.numel():
-        return mix
-    kernel = torch.empty((len(mix), mix[0].numel(), 1, 1), dtype=mix.dtype, device=mix.device, memory_format=_LAST)
-    return kernel.copy_(mix.flatten(1)[..., None, None])
+class _Weights:
+    """The weight and its gradient as each kind of filters wants them."""
+
+    def __init__(self, mix: Tensor) -> None:
+        self._mix = mix
+        self._arranged: dict[type[_Filters], Tensor] = {}
+        self._gradients: dict[type[_Filters], Tensor] = {}
+
+    def of(self, filters: _Filters) -> Tensor:
+        kind = type(filters)
+        if kind not in self._arranged:
+            self._arranged[kind] = filters.arrange(self._mix)
+        return self._arranged[kind]
+
+    def gradient_of(self, filters: _Filters, dtype: torch.dtype) -> Tensor:
+        """To be added to."""
+        kind = type(filters)
+        if kind not in self._gradients:
+            self._gradients[kind] = torch.zeros_like(self.of(filters), dtype=dtype)
+        return self._gradients[kind]
+
+    def gradient(self) -> Tensor:
+        """[O, e, e, C], the sum over all kinds; zero where nothing was added."""
+        parts = [kind.gather(weights, self._mix.shape) for kind, weights in self._gradients.items()]
+        if len(parts) == 1:
+            return parts[0].contiguous()
+        return sum(parts, torch.zeros_like(self._mix, memory_format=torch.contiguous_format))
 
 
 def _blank_output(rows: Tensor, functions: Tensor, mix: Tensor, kernels: Tensor, stride: int, padding: int) -> Tensor:

@@ -33,6 +33,17 @@ class SeparableFilters:
         self._w = [one.reshape(1, 1, 1, size).repeat(channels, 1, 1, 1) for one in functions]
         self._h = [one.reshape(1, 1, size, 1).repeat(e * channels, 1, 1, 1) for one in functions]
 
+    @staticmethod
+    def arrange(mix: Tensor) -> Tensor:
+        """[O, n, m, C] -> a 1x1 kernel [O, e^2 C, 1, 1], channels-last."""
+        kernel = torch.empty((len(mix), mix[0].numel(), 1, 1), dtype=mix.dtype, device=mix.device, memory_format=_LAST)
+        return kernel.copy_(mix.flatten(1)[..., None, None])
+
+    @staticmethod
+    def gather(weights: Tensor, shape: torch.Size) -> Tensor:
+        """The adjoint of `arrange`: [O, e^2 C, 1, 1] -> [O, n, m, C]."""
+        return weights.reshape(shape)
+
     def along_w(self, block: Tensor) -> Tensor:
         """[n, C, H, W] -> [n, e C, H, W'], m before c."""
         first: Tensor | None = None

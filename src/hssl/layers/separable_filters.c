@@ -1,8 +1,6 @@
 /* The one-dimensional filters of a separable steerable convolution and their adjoint, on channels-last maps.
 
-   Compiled for one number type and one set of filters (see compiled_filters.py, which says what the macros are):
-     REAL   float or double
-     LANES  numbers in a vector; WIDTH channels, a multiple of it, are worked off together
+   Macros beside those of bundles.h:
      E      functions along each axis
      SIZE   points of a function
 
@@ -10,46 +8,11 @@
    counting the functions along the height and m those along the width; functions are [E][SIZE]. What lies between the
    two axes, [height + 2 padding][out_width][E][WIDTH], stays in a thread's cache. */
 
-#include <stdlib.h>
-#include <string.h>
-
-#define PARTS (WIDTH / LANES)
-
-typedef REAL vector __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-
-/* WIDTH neighbouring channels. */
-typedef struct {
-    vector part[PARTS];
-} bundle;
-
-typedef struct {
-    long images, height, width, channels, stride, padding, out_height, out_width;
-} geometry;
-
-static inline bundle load(const REAL *from) {
-    bundle values;
-    for (int i = 0; i < PARTS; i++) values.part[i] = *(const vector *)(from + i * LANES);
-    return values;
-}
-
-static inline void store(REAL *to, bundle values) {
-    for (int i = 0; i < PARTS; i++) *(vector *)(to + i * LANES) = values.part[i];
-}
-
-static inline void add(bundle *sum, bundle values, REAL factor) {
-    for (int i = 0; i < PARTS; i++) sum->part[i] += values.part[i] * factor;
-}
-
-static REAL *zeros(long count) {
-    const size_t bytes = ((size_t)count * sizeof(REAL) + 63) / 64 * 64;
-    REAL *found = aligned_alloc(64, bytes);
-    if (found) memset(found, 0, bytes);
-    return found;
-}
+#include "bundles.h"
 
 /* maps -> filtered maps, of the maps' positive part where `rectify` is set. Returns 0, or 1 without memory. */
 int filter_maps(const REAL *restrict maps, REAL *restrict filtered, const REAL *restrict functions, geometry g,
-                int rectify, int threads) {
+                long rectify, long threads) {
     const long parts = g.channels / WIDTH, rows = g.height + 2 * g.padding, columns = g.width + 2 * g.padding;
     int failed = 0;
 #pragma omp parallel num_threads(threads) reduction(| : failed)
@@ -63,12 +26,7 @@ int filter_maps(const REAL *restrict maps, REAL *restrict filtered, const REAL *
                 if (failed) continue;
                 for (long h = 0; h < g.height; h++) {
                     const REAL *from = maps + (image * g.height + h) * g.width * g.channels + part * WIDTH;
-                    for (long w = 0; w < g.width; w++)
-                        for (int c = 0; c < WIDTH; c++) {
-                            const REAL value = from[w * g.channels + c];
-                            /* Not `value > 0 ? value : 0`, which would lose a NaN. */
-                            row[(w + g.padding) * WIDTH + c] = rectify && value < 0 ? 0 : value;
-                        }
+                    take_row(row + g.padding * WIDTH, from, g.width, g.channels, rectify);
                     REAL *to = along + (h + g.padding) * g.out_width * E * WIDTH;
                     for (long w = 0; w < g.out_width; w++) {
                         bundle sums[E] = {0};
@@ -102,7 +60,7 @@ int filter_maps(const REAL *restrict maps, REAL *restrict filtered, const REAL *
 
 /* Gradients of filtered maps -> gradients of the maps, zero where `rectify` is set and a map is not positive. */
 int filter_gradients(const REAL *restrict gradients, REAL *restrict d_maps, const REAL *restrict maps,
-                     const REAL *restrict functions, geometry g, int rectify, int threads) {
+                     const REAL *restrict functions, geometry g, long rectify, long threads) {
     const long parts = g.channels / WIDTH, rows = g.height + 2 * g.padding, columns = g.width + 2 * g.padding;
     int failed = 0;
 #pragma omp parallel num_threads(threads) reduction(| : failed)
@@ -143,11 +101,7 @@ int filter_gradients(const REAL *restrict gradients, REAL *restrict d_maps, cons
                         }
                     }
                     const long start = (image * g.height + h) * g.width * g.channels + part * WIDTH;
-                    for (long w = 0; w < g.width; w++)
-                        for (int c = 0; c < WIDTH; c++) {
-                            const long at = start + w * g.channels + c;
-                            d_maps[at] = rectify && !(maps[at] > 0) ? 0 : row[(w + g.padding) * WIDTH + c];
-                        }
+                    give_row(d_maps + start, row + g.padding * WIDTH, maps + start, g.width, g.channels, rectify);
                 }
             }
         free(row);

@@ -29,10 +29,13 @@ from hssl.layers.basis import (
     support,
 )
 from hssl.layers.layout import RowLayout
+from hssl.layers.native import compiled_filters_exist
 from hssl.layers.plain import PlainConv2d, pad_circular
 from hssl.layers.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
-from hssl.layers.row_convolution import row_convolution
+from hssl.layers.row_convolution import Form, row_convolution
 from hssl.layers.sizes import SpatialStep
+
+_FORMS: dict[Plan, Form] = {"direct": "dense", "cropped": "dense", "separable": "separable", "fourier": "fourier"}
 
 
 class SteerableConv2d(nn.Module):
@@ -161,8 +164,9 @@ class SteerableConv2d(nn.Module):
     def _convolve_rows(
         self, values: Tensor, plans: list[Plan], layout: RowLayout, padding: int, rectify: bool = False
     ) -> Tensor:
-        mix = self._mixing_weight().to(values.dtype) if "separable" in plans else None
-        dense = None if set(plans) == {"separable"} else self._row_kernels(layout).to(values.dtype)
+        forms = {_FORMS[plan] for plan in plans}
+        mix = self._mixing_weight().to(values.dtype) if forms - {"dense"} else None
+        dense = self._row_kernels(layout).to(values.dtype) if "dense" in forms else None
         return self._convolve_with(mix, dense, values, plans, layout, padding, rectify)
 
     def _convolve_with(
@@ -185,7 +189,7 @@ class SteerableConv2d(nn.Module):
             functions[: len(plans)] if self._aligned else functions[:1].expand(len(plans), -1, -1),
             layout.counts,
             [size if plans[stream] == "direct" else size - 2 * self._rim(stream) for stream in streams],
-            [plan == "separable" for plan in plans],
+            [_FORMS[plan] for plan in plans],
             mix=mix,
             kernels=dense,
             stride=self.stride,
@@ -211,22 +215,28 @@ class SteerableConv2d(nn.Module):
 
     def _plan_of(self, values: Tensor, stream: int, layout: RowLayout, padding: int) -> Plan:
         separable = self._aligned or (len(layout.counts) == 1 and len(self.group.filter_scales) == 1)
-        possible = PLANS if separable else PLANS[:2]
+        # Sums of products are rounded too coarsely in half precision.
+        fourier = values.dtype in (torch.float32, torch.float64)
         choice = self.plan
         if choice in PLANS:
-            return choice if choice in possible else "cropped"
+            if choice == "fourier" and not fourier:
+                choice = "separable"
+            return choice if separable or choice in PLANS[:2] else "cropped"
+        # Transforms by torch are for machines where nothing else is asked for.
+        possible = PLANS[: 4 if compiled_filters_exist(values) else 3] if separable else PLANS[:2]
         size = self._full_kernel_size
         height, width = values.shape[-2:]
+        count = layout.counts[stream]
         shape = ConvolutionShape(
             self.in_channels, self.out_channels, size, self.effective_size, self.stride, size - 2 * self._rim(stream),
             (height, width), tuple((extent + 2 * padding - size) // self.stride + 1 for extent in (height, width)),
+            padding, max(1, count),
         )  # fmt: skip
-        count = layout.counts[stream]
         # A trial runs backward too, which neither a graph being traced nor inference mode can.
         if choice != "measured" or count == 0 or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
             return cheapest(shape, rates_for(values), possible)
         rows = values[:count].detach().requires_grad_(values.requires_grad)
-        key = (shape, count, values.dtype, values.device, torch.get_num_threads(), values.requires_grad)
+        key = (shape, values.dtype, values.device, torch.get_num_threads(), values.requires_grad)
         return fastest(key, lambda plan: self._trial(plan, rows, stream, layout, padding), possible)
 
     def _trial(self, plan: Plan, rows: Tensor, stream: int, layout: RowLayout, padding: int) -> Tensor:
@@ -234,9 +244,10 @@ class SteerableConv2d(nn.Module):
         counts = tuple(len(rows) if other == stream else 0 for other in range(len(layout.counts)))
         plans: list[Plan] = [plan] * len(counts)
         # Leaves of their own: a trial must leave nothing in the weight's gradient, nor wake what waits for it.
-        made = self._mixing_weight() if plan == "separable" else self._row_kernels(layout)
+        apart = _FORMS[plan] != "dense"
+        made = self._mixing_weight() if apart else self._row_kernels(layout)
         leaf = made.detach().to(rows.dtype).requires_grad_()
-        mix, dense = (leaf, None) if plan == "separable" else (None, leaf)
+        mix, dense = (leaf, None) if apart else (None, leaf)
         return self._convolve_with(mix, dense, rows, plans, RowLayout(counts), padding, rectify=False)
 
     def _row_kernels(self, layout: RowLayout) -> Tensor:

@@ -20,10 +20,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "layers": [
         {"network": "MNIST", "transformation": "scale", "layers": ["lift"], "layer": "x", "input": 32, "batch": 16,
          "streams": 6, "plain_seconds": 0.2, "planned_seconds": 0.2, "speedup": ratio(1.0), "dense_gflop": 10.0,
-         "megabytes": 50.0},
+         "megabytes": 50.0, "same_code": True},
         {"network": "MNIST", "transformation": "scale", "layers": ["a", "b"], "layer": "y", "input": 16, "batch": 16,
          "streams": 6, "plain_seconds": 0.8, "planned_seconds": 0.1, "speedup": ratio(8.0), "dense_gflop": 90.0,
-         "megabytes": 20.0},
+         "megabytes": 20.0, "same_code": False},
     ],
     "step": [
         {"comparison": "plain", "stem": "mnist-scale", "mode": "hssl", "batch": 256, "plain_seconds": 2.0,
@@ -45,6 +45,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "scaling": [
         {"axis": axis, "value": value, "formulation": formulation, "seconds": 0.1 * value, "megabytes": 10.0 * value}
         for axis in ("batch", "streams") for value in (2, 4) for formulation in ("sampled", "all streams", "plain")
+    ]
+    + [
+        {"axis": "paper's batch", "value": 4096, "formulation": formulation, "seconds": 1.0, "megabytes": megabytes}
+        for formulation, megabytes in (("sampled", 5000.0), ("all streams", 15_000.0), ("plain", 20_000.0))
     ],
 }  # fmt: skip
 

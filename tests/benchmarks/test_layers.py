@@ -47,6 +47,7 @@ def test_a_measurement_compares_equal_things(kind: type, transformation: str) ->
     assert row["planned_seconds"] > 0
     assert row["speedup"]["median"] == pytest.approx(row["plain_seconds"] / row["planned_seconds"], rel=1e-3)
     assert math.isfinite(row["dense_gflop"] / row["megabytes"])
+    assert row["same_code"] == (kind is LiftingConv2d)
     if kind is GroupConv2d:
         values = torch.randn(2, case.layer.in_channels, case.streams, case.size, case.size)
         outs = []

@@ -2,7 +2,7 @@
 
 import torch
 
-from hssl.benchmarks.scaling import AXES, FORMULATIONS, measure
+from hssl.benchmarks.scaling import AXES, FORMULATIONS, PAPER, measure
 
 CPU = torch.device("cpu")
 
@@ -17,4 +17,6 @@ def test_a_point_grows_with_the_batch() -> None:
 def test_every_axis_can_be_set() -> None:
     for axis, values in AXES.items():
         assert measure(axis, values[0], "sampled", 1, CPU)["seconds"] > 0
+    # One step for its memory.
+    assert measure(PAPER, 8, "sampled", 0, CPU)["seconds"] > 0
     assert list(FORMULATIONS) == ["sampled", "all streams", "plain"]

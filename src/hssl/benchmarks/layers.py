@@ -110,6 +110,9 @@ def measure(case: LayerCase, rounds: int, device: torch.device) -> dict[str, Any
         plain_input.requires_grad_()
         planned_input.requires_grad_()
 
+    if not isinstance(layer, PointwiseConv2d):
+        layer.plan = "auto"
+    same_code = isinstance(layer, LiftingConv2d) and layer.computes_plainly(planned_input)
     turns = in_turns(
         {"plain": _pass(layer, "plain", plain_input), "planned": _pass(layer, "auto", planned_input)}, rounds, device
     )
@@ -124,6 +127,7 @@ def measure(case: LayerCase, rounds: int, device: torch.device) -> dict[str, Any
         "plain_seconds": turns.median("plain"),
         "planned_seconds": turns.median("planned"),
         "speedup": turns.speedup("planned", over="plain").as_dict(),
+        "same_code": same_code,
         "dense_gflop": 2e-9 * batch * case.dense_multiplications * (2 if lifting else 3),
         "megabytes": 4e-6 * batch * case.streams * _values(case) * (2 if lifting else 3),
     }

@@ -32,7 +32,8 @@ def find_device(name: str) -> torch.device:
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Versions, device, threads, date, and the allocator's settings, which decide what fresh memory costs on a CPU."""
-    settings = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_") or name == "LD_PRELOAD"}
+    named = ("LD_PRELOAD", "THP_MEM_ALLOC_ENABLE")
+    settings = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_") or name in named}
     return {**describe_environment(device), "cores": os.cpu_count(), "allocator": settings or "default"}
 
 

@@ -57,7 +57,8 @@ def roofline(result: dict[str, Any], path: Path) -> None:
         axes.plot(line, [min(peak, ceilings["copy_gbytes"] * value) for value in line], color="#3c4043", linewidth=1.2)
         axes.annotate(
             f"convolution {ceilings['convolution_gflops']:.0f} GFLOP/s, copy {ceilings['copy_gbytes']:.0f} GB/s",
-            (edges[1], peak), xytext=(0, -4), textcoords="offset points", ha="right", va="top", color="#3c4043",
+            (edges[1], peak), xytext=(-6, -6), textcoords="offset points", ha="right", va="top", color="#3c4043",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.8},
         )  # fmt: skip
         axes.set(
             xscale="log", yscale="log", xlim=edges, xlabel="dense FLOP a byte of input, output and their gradients",
@@ -96,8 +97,8 @@ def loss_curve(result: dict[str, Any], path: Path) -> None:
 
 def growth(result: dict[str, Any], path: Path) -> None:
     """Step time and peak memory along each axis."""
-    rows: Sequence[dict[str, Any]] = result["rows"]
     names = {"batch": "batch", "streams": "|G|, scales", "width": "width", "resolution": "resolution, pixels"}
+    rows: Sequence[dict[str, Any]] = [row for row in result["rows"] if row["axis"] in names]
     axes_of = list(dict.fromkeys(row["axis"] for row in rows))
     with rc_context(_STYLE):
         figure = Figure(figsize=(9, 4.6), layout="constrained")

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from hssl.benchmarks import data, layers, loss, scaling, step
 from hssl.benchmarks.machine import ceilings, describe
+from hssl.errors import ConfigurationError
 from hssl.files import write_atomically
 
 Rows = Iterator[dict[str, Any]]
@@ -25,17 +26,28 @@ def run(kind: str, rounds: int, device: torch.device, file: Path | None) -> None
     if kind == "layers":
         result["ceilings"] = ceilings(device)
     rows: list[dict[str, Any]] = []
-    for row in _MEASURES[kind](rounds, device):
-        console.print(_line(row), highlight=False, style="dim", markup=False)
-        rows.append(row)
     result["rows"] = rows
+    try:
+        for row in _MEASURES[kind](rounds, device):
+            console.print(_line(row), highlight=False, style="dim", markup=False)
+            rows.append(row)
+    except BaseException:
+        if file is not None and rows:
+            part = _write(result, file.with_suffix(".part.json"))
+            console.print(f"what was measured before is in {part}", highlight=False, markup=False)
+        raise
     if kind == "layers":
         result["geometric_mean"] = layers.geometric_mean(rows)
     if file is not None:
         # Written before it is shown: what was measured for an hour is not lost to a terminal.
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(result, indent=1) + "\n")
+        _write(result, file)
     show(result)
+
+
+def _write(result: dict[str, Any], file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(result, indent=1) + "\n")
+    return file
 
 
 def show(result: dict[str, Any]) -> None:
@@ -108,6 +120,12 @@ def _scaling(rounds: int, device: torch.device) -> Rows:
         for value in values:
             for formulation in scaling.FORMULATIONS:
                 yield scaling.measure(axis, value, formulation, rounds, device)
+    for formulation in scaling.FORMULATIONS:
+        try:
+            yield scaling.measure(scaling.PAPER, scaling.PAPER_BATCH, formulation, 0, device)
+        except ConfigurationError as error:
+            # The one point that a small machine has no memory for; all others fit where this package runs.
+            Console(stderr=True).print(f"{scaling.PAPER}, {formulation}: {error}", highlight=False, markup=False)
 
 
 _MEASURES: dict[str, Callable[[int, torch.device], Rows]] = {
@@ -139,7 +157,8 @@ def _layer_line(row: dict[str, Any]) -> tuple[str, ...]:
     name = f"{row['network']} {row['transformation']} {first}" + (f" and {count - 1} alike" if count > 1 else "")
     size = f"{row['input']}x{row['input']}"
     times = milliseconds(row["plain_seconds"]), milliseconds(row["planned_seconds"])
-    return name, size, str(row["batch"]), *times, ratio(row["speedup"])
+    note = ", same code" if row["same_code"] else ""
+    return name, size, str(row["batch"]), *times, ratio(row["speedup"]) + note
 
 
 def _step_line(row: dict[str, Any]) -> tuple[str, ...]:

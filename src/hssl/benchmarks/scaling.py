@@ -1,4 +1,4 @@
-"""How the cost of a step grows: time and memory against batch, |G|, width and resolution.
+"""How the cost of a step grows: time and memory against batch, |G|, width and resolution; memory at the paper's batch.
 
 Each point is a process of its own, whose peak memory is its own: the planned step with sampled streams, with all
 streams, and the plain formulation.
@@ -29,10 +29,13 @@ AXES: dict[str, tuple[float, ...]] = {
     "resolution": (16, 24, 32, 48),
 }
 """What is varied, about batch 64, six scales, width 1 and 32 pixels, for H-SSL on the MNIST scale network."""
+PAPER = "paper's batch"
+PAPER_BATCH = 4096
+"""Of the paper's MNIST runs: one step, for its memory."""
 
 
 def measure(axis: str, value: float, formulation: str, steps: int, device: torch.device) -> dict[str, Any]:
-    """Median seconds of a step and peak memory of one point."""
+    """Median seconds of so many steps after a first one, or of that one if `steps` is 0, and peak memory of a point."""
     code = "import sys; from hssl.benchmarks.scaling import point; point(sys.argv[1])"
     found = json.loads(
         in_fresh_process(code, json.dumps([axis, value, formulation, steps, device.type])).strip().splitlines()[-1]
@@ -44,7 +47,7 @@ def point(what: str) -> None:
     """Inside the fresh process: print seconds and megabytes as JSON."""
     axis, value, formulation, steps, device_type = json.loads(what)
     device = torch.device(device_type)
-    batch = int(value) if axis == "batch" else 64
+    batch = int(value) if axis in ("batch", PAPER) else 64
     changes: dict[str, Any] = dict(FORMULATIONS[formulation])
     if axis == "streams":
         changes["backbone.scales"] = ",".join(
@@ -63,6 +66,6 @@ def point(what: str) -> None:
         start = time.perf_counter()
         stepper()
         wait(device)
-        if step:
+        if step or not steps:
             seconds.append(time.perf_counter() - start)
     print(json.dumps({"seconds": statistics.median(seconds), "megabytes": peak_megabytes(device) - baseline}))

@@ -31,8 +31,8 @@ _WORDS = {
     "layers": (
         "Forward and backward of one layer with all streams, at full width, by the plan that the cost model chooses,\n"
         "against the plain formulation. No stream is left out here: this is what the arithmetic alone gives. Where\n"
-        "the plan is the plain formulation itself, the table says that both are the same code: such a ratio is 1, and how\n"
-        "far the measured one is from it shows the noise."
+        "the plan is the plain formulation itself, the table says that both are the same code: such a ratio is 1, and\n"
+        "how far the measured one is from it shows the noise."
     ),
     "loss": (
         "Tiles that are computed again in the backward pass, against all logits at once. Differences are relative: of\n"
@@ -78,9 +78,10 @@ def page(results: dict[str, dict[str, Any]], folder: Path, found: Sequence[parit
             slowest = min(
                 (row for row in result["rows"] if not row["same_code"]), key=lambda row: row["speedup"]["median"]
             )
+            name = f"{slowest['network']} {slowest['transformation']} {slowest['layers'][0]}"
             parts.append(
                 f"Geometric mean over the networks' layers **{result['geometric_mean']:.2f}x**; the least with a plan "
-                f"of its own is {slowest['network']} {slowest['transformation']} {slowest['layers'][0]}: {ratio(slowest['speedup'])}."
+                f"of its own is {name}: {ratio(slowest['speedup'])}."
             )
         if kind == "scaling" and (told := _at_the_papers_batch(result["rows"])):
             parts.append(told)

@@ -109,6 +109,22 @@ def test_help_and_recipes_import_no_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("words", "given", "seen"),
+    [("train digits-scale-hssl --out o", None, "1"), ("train digits-scale-hssl --out o", "0", "0"),
+     ("evaluate o", None, None)],
+)  # fmt: skip
+def test_training_asks_for_large_pages_unless_told_otherwise(
+    words: str, given: str | None, seen: str | None, engine: Engine, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", given or "")
+    if given is None:
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    monkeypatch.chdir(run_folder.parent)
+    main([word if word != "o" else str(run_folder) for word in words.split()])
+    assert os.environ.get("THP_MEM_ALLOC_ENABLE") == seen
+
+
 def test_the_console_script_answers_and_leaves_without_noise_when_its_reader_does() -> None:
     command = "set -o pipefail; " + f"'{sys.executable}' -m hssl.cli recipes | head -n 1; echo ${{PIPESTATUS[0]}}"
     # Unbuffered, so that the second line already meets a closed pipe.

@@ -44,8 +44,6 @@ _MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. `argv` is without the program's name; none: the process's own."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # Large tensors on large pages, read by torch when it first allocates: a step on a CPU waits less for page faults.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -94,6 +92,10 @@ def _run(words: list[str]) -> int:
         arguments = parser.parse_args(words)
     except SystemExit as stop:  # --help and --version: argparse has printed and wants to leave
         return int(stop.code or 0)
+    if arguments.command in ("train", "compare"):
+        # Large tensors on large pages: torch reads this when it first allocates, and a step on a CPU then waits less for
+        # page faults. Not where formulations are measured in turns, which then wait for pages of each other's size.
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     match arguments.command:
         case "recipes":
             return _fields() if arguments.fields else _recipes(arguments.pattern)

@@ -93,8 +93,8 @@ def _run(words: list[str]) -> int:
     except SystemExit as stop:  # --help and --version: argparse has printed and wants to leave
         return int(stop.code or 0)
     if arguments.command in ("train", "compare"):
-        # Large tensors on large pages: torch reads this when it first allocates, and a step on a CPU then waits less for
-        # page faults. Not where formulations are measured in turns, which then wait for pages of each other's size.
+        # Large tensors on large pages: torch reads this when it first allocates, and a step on a CPU then waits less
+        # for page faults. Not where formulations are measured in turns: they would wait for each other's pages.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     match arguments.command:
         case "recipes":

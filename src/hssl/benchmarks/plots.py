@@ -57,8 +57,7 @@ def roofline(result: dict[str, Any], path: Path) -> None:
         axes.plot(line, [min(peak, ceilings["copy_gbytes"] * value) for value in line], color="#3c4043", linewidth=1.2)
         axes.annotate(
             f"convolution {ceilings['convolution_gflops']:.0f} GFLOP/s, copy {ceilings['copy_gbytes']:.0f} GB/s",
-            (edges[1], peak), xytext=(-6, -6), textcoords="offset points", ha="right", va="top", color="#3c4043",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.8},
+            (edges[0], peak), xytext=(8, 4), textcoords="offset points", ha="left", va="bottom", color="#3c4043",
         )  # fmt: skip
         axes.set(
             xscale="log", yscale="log", xlim=edges, xlabel="dense FLOP a byte of input, output and their gradients",

@@ -1,5 +1,6 @@
 """C that is compiled when it is needed, and what happens where it cannot be."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,14 @@ def test_a_kernel_is_compiled_once_and_a_damaged_one_anew(afresh: Path, monkeypa
     # That one needs the trial alone.
     assert sorted(kernel.read_bytes() == b"not a library" for kernel in kernels) == [False, True]
     assert not list((afresh / "kernels").glob(".*"))
+
+
+def test_a_cache_that_is_deleted_meanwhile_is_made_again(afresh: Path) -> None:
+    assert compiled_filters_exist(CPU)
+    shutil.rmtree(afresh)
+    filters = CompiledFilters(hermite_gauss_functions(5, 3, (1.3,))[0], 8, 1, 2)
+    assert filters.filtered(noise(1, 8, 7, 7), False).shape == (1, 72, 7, 7)
+    assert list((afresh / "kernels").glob("*.so"))
 
 
 @pytest.mark.parametrize("how", ["off", "no compiler", "a broken compiler"])

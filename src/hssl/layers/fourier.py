@@ -10,8 +10,12 @@ times a + i b, where a and b are sums over the weights of all functions, are thr
 (Gauss). That is 3/2 L products, whatever e is, each of them a matrix product over channels and over the e functions
 along H, which stay as they are. With e = 3 and 28 pixels that are 46 products where there were 84.
 
-The results are the same up to rounding: transforms of this kind are orthogonal up to a factor. `SeparableFilters` and
-the plain formulation are slow twins; `fourier_filters.c` does in one pass over the maps what is done here by torch.
+The results are the same up to rounding: transforms of this kind are orthogonal up to a factor. The rounding of a pixel
+is relative to its whole row, though, where that of a convolution is relative to what lies under the kernel: far from
+everything that is not zero there are numbers of 1e-7 instead of zeros, and a NaN takes its row along.
+
+`SeparableFilters` and the plain formulation are slow twins; `fourier_filters.c` does in one pass over the maps what is
+done here by torch.
 """
 
 from __future__ import annotations
@@ -69,7 +73,11 @@ class FourierTables(NamedTuple):
 @functools.lru_cache(maxsize=256)
 def fourier_tables(width: int, size: int, stride: int, padding: int) -> FourierTables:
     """The tables for maps `width` pixels wide and filters of `size` points."""
-    length = width + padding
+    return tables_on_circle(width, size, stride, padding, width + padding)
+
+
+def tables_on_circle(width: int, size: int, stride: int, padding: int, length: int) -> FourierTables:
+    """The same on a circle of `length` pixels; below width + padding the ends of a row would mix."""
     singles = 2 - length % 2
     turn = 2 * math.pi / length * torch.arange(length, dtype=torch.float64)
 

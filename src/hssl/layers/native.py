@@ -127,6 +127,8 @@ def _library(compiler: tuple[str, ...], source: str, macros: dict[str, Any]) -> 
         return ctypes.CDLL(str(file))
     except OSError:
         pass  # not there yet, or damaged
+    # Once more: a cache may be deleted at any time, also under a running process.
+    file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, part = tempfile.mkstemp(dir=file.parent, prefix=f".{name}.", suffix=".part")
     os.close(descriptor)
     try:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.fake_results import ROWS
-from hssl.benchmarks.layers import NETWORKS, cases, geometric_mean, group_of, measure
+from hssl.benchmarks.layers import NETWORKS, cases, geometric_mean, group_of, measure, measure_folded
 from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, SteerableConv2d
 from laws import error
 
@@ -47,7 +47,7 @@ def test_a_measurement_compares_equal_things(kind: type, transformation: str) ->
     assert row["planned_seconds"] > 0
     assert row["speedup"]["median"] == pytest.approx(row["plain_seconds"] / row["planned_seconds"], rel=1e-3)
     assert math.isfinite(row["dense_gflop"] / row["megabytes"])
-    assert row["same_code"] == (kind is LiftingConv2d)
+    assert row["same_code"] == (kind is LiftingConv2d and transformation == "rotation")
     if kind is GroupConv2d:
         values = torch.randn(2, case.layer.in_channels, case.streams, case.size, case.size)
         outs = []
@@ -56,6 +56,13 @@ def test_a_measurement_compares_equal_things(kind: type, transformation: str) ->
             outs.append(case.layer(values))
         assert error(*outs) <= 1e-5
         assert error(outs[0].roll(1, -1), outs[1]) > 1e-2
+
+
+def test_a_folded_lifting_is_measured_against_the_plain_one() -> None:
+    case = next(case for case in cases(1 / 16) if case.transformation == "rotation" and case.names == ("lift",))
+    row = measure_folded(case, 1, CPU)
+    assert row["layers"] == ["lift, folded"]
+    assert row["speedup"]["median"] == pytest.approx(row["plain_seconds"] / row["planned_seconds"], rel=1e-3)
 
 
 def test_the_mean_counts_each_layer_as_often_as_its_network_has_it() -> None:

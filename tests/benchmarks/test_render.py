@@ -23,7 +23,7 @@ def test_every_measurement_is_on_the_page(tmp_path: Path) -> None:
     assert main([str(written(tmp_path / "bench")), str(page)]) == 0
     text = page.read_text()
     for words in (
-        "8.00x (7.20-8.80)",
+        "8.00x (7.20-8.80) | 2.00x |",
         "4.00 % (3.60-4.40)",
         "0.55 (",
         "**4.00x**",

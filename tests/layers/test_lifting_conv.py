@@ -143,11 +143,11 @@ def test_every_plan_equals_the_plain_formulation(
         assert plan_error(layer, noise(2, 2, *size, dtype=dtype), plan) <= BOUNDS[dtype], (stride, padding, size)
 
 
-@pytest.mark.parametrize(("channels", "largest", "apart"), [(32, 1.75, True), (9, 1.75, False), (32, 1.0, False)])
+@pytest.mark.parametrize(("channels", "largest", "apart"), [(32, 1.75, True), (9, 1.75, True), (32, 1.0, False)])
 def test_streams_are_convolved_apart_where_cropping_pays(
     channels: int, largest: float, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """32 channels fill vectors for each scale as for all at once; 9 do not; and scales of one size have no rims."""
+    """Smaller scales have rims of zeros to leave out; scales of one size have none."""
     scales = tuple(largest * factor for factor in (0.997, 0.998, 0.999, 1)) if largest == 1 else PAPER_SCALES
     layer = LiftingConv2d(1, channels, 11, 3, Scales(scales), padding=5)
     calls: list[int] = []

@@ -13,8 +13,9 @@ import torch
 from hssl.layers import native as module
 from hssl.layers.basis import hermite_gauss_functions
 from hssl.layers.compiled_filters import CompiledFilters
+from hssl.layers.fourier import CompiledFourierFilters, Workspace
 from hssl.layers.native import compiled_filters_exist
-from laws import noise
+from laws import error, noise
 
 CPU = torch.zeros(1)
 
@@ -93,3 +94,39 @@ def test_without_them_torch_filters(how: str, afresh: Path, monkeypatch: pytest.
             (tmp_path / "bin/cc").write_text("#!/bin/sh\nexit 1\n")
             (tmp_path / "bin/cc").chmod(0o755)
     assert not compiled_filters_exist(CPU)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.parametrize("kind", ["separable", "fourier"])
+def test_threads_change_no_number(kind: str, threads: int) -> None:
+    """Also more threads than there are images and parts of channels to share."""
+    functions, maps, mix = hermite_gauss_functions(5, 3, (1.3,))[0], noise(2, 32, 9, 9), noise(8, 3, 3, 32)
+    d_out = noise(2, 8, 9, 9, seed=2).contiguous(memory_format=torch.channels_last)
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for count in (1, threads):
+            torch.set_num_threads(count)
+            filters = (
+                CompiledFilters(functions, 32, 1, 2)
+                if kind == "separable"
+                else CompiledFourierFilters(functions, 9, 1, 2, Workspace())
+            )
+            weight = filters.arrange(mix)
+            target, d_weight, d_maps = torch.empty_like(d_out), torch.zeros_like(weight), torch.empty_like(maps)
+            filters.convolve(maps, weight, target, True)
+            filters.differentiate(maps, d_out, weight, d_weight, d_maps, True)
+            found.append((target, d_weight, d_maps))
+    finally:
+        torch.set_num_threads(before)
+    # Matrix products of torch may add in another order; what a thread writes to another's place would be far off.
+    assert max(error(one, other) for one, other in zip(*found, strict=True)) <= 1e-13
+
+
+def test_a_folder_that_others_may_write_to_is_not_trusted(afresh: Path) -> None:
+    folder = afresh / "kernels"
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert compiled_filters_exist(CPU)
+    assert not list(folder.iterdir())
+    assert module._folder() != folder

@@ -198,7 +198,7 @@ def test_what_decides_a_trial_is_in_its_key(asked: list[tuple[object, ...]]) -> 
     first = set(asked)
     other_stride = layer_of("measured", 2)
     for again in (
-        lambda: layer(noise(3, 3, 6, 9, 9)),
+        lambda: layer(noise(5, 3, 6, 9, 9)),
         lambda: layer(noise(2, 3, 6, 9, 11)),
         lambda: other_stride(noise(2, 3, 6, 9, 9)),
         lambda: layer.float()(noise(2, 3, 6, 9, 9, dtype=torch.float32)),
@@ -211,6 +211,16 @@ def test_what_decides_a_trial_is_in_its_key(asked: list[tuple[object, ...]]) -> 
     asked.clear()
     layer(noise(2, 3, 6, 9, 9, seed=1))
     assert set(asked) == first
+
+
+def test_counts_that_hardly_differ_share_a_trial(asked: list[tuple[object, ...]]) -> None:
+    layer = layer_of("measured")
+    for batch in (9, 12, 16):
+        layer(noise(batch, 3, 6, 9, 9))
+    few = set(asked)
+    layer(noise(17, 3, 6, 9, 9))
+    assert len(few) == 2, "supports of 5 and of 7 points"
+    assert len(set(asked)) == 4
 
 
 @pytest.mark.parametrize("plan", PLANS)

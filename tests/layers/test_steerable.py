@@ -168,6 +168,26 @@ def test_rows_that_their_layout_does_not_describe_are_refused(counts: tuple[int,
         group_layer().rows(noise(4, 3, 9, 9), RowLayout(counts))
 
 
+def test_rows_on_another_device_are_refused() -> None:
+    """What lies behind a pointer of another device is no number."""
+    layer = group_layer().to("meta")
+    with pytest.raises(SizeError, match=r"rows on cpu, the weight on meta"):
+        layer.rows(noise(6, 3, 9, 9), RowLayout((1,) * 6))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_an_infinite_gradient_stays_where_nothing_passed(plan: PlanChoice) -> None:
+    """Infinity times a mask of zeros is no number; ReLU's own backward selects instead."""
+    layer = group_layer(plan)
+    rows = torch.full((6, 3, 9, 9), -1.0, dtype=torch.float64, requires_grad=True)
+    out = layer.rows(rows, RowLayout((1,) * 6), rectify=True)
+    gradient = torch.zeros_like(out)
+    gradient[:, :, 2, 2] = torch.inf
+    out.backward(gradient)
+    assert rows.grad is not None
+    assert torch.equal(rows.grad, torch.zeros_like(rows))
+
+
 def test_layout_counts_all_rows() -> None:
     assert RowLayout((2, 0, 3)).total == 5
     assert RowLayout(()).total == 0

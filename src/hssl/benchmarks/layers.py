@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from hssl.backbones import CIFAR10ResNet20, SteerableBackbone, ThreeLayer, TinyImageNetResNet20
-from hssl.benchmarks.timing import in_turns
+from hssl.benchmarks.timing import Turns, in_turns
 from hssl.config import PAPER_SCALES
 from hssl.groups import Group, Rotations, Scales, Translations
-from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d
+from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, RowLayout
 
 NETWORKS: dict[str, tuple[type[SteerableBackbone], int, dict[str, int]]] = {
     "MNIST": (ThreeLayer, 1, {"translation": 32, "rotation": 29, "scale": 32}),
@@ -116,11 +116,39 @@ def measure(case: LayerCase, rounds: int, device: torch.device) -> dict[str, Any
     turns = in_turns(
         {"plain": _pass(layer, "plain", plain_input), "planned": _pass(layer, "auto", planned_input)}, rounds, device
     )
+    return _row(case, batch, turns, same_code, list(case.names))
+
+
+def measure_folded(case: LayerCase, rounds: int, device: torch.device) -> dict[str, Any]:
+    """A lifting as networks of rotations compute it: turned images, and one filter for all, against the plain one."""
+    layer = case.layer.to(device)
+    assert isinstance(layer, LiftingConv2d)
+    batch = 2 ** max(2, min(8, round(math.log2(_WORK / case.dense_multiplications))))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand((batch, layer.in_channels, case.size, case.size), generator=generator).to(device)
+    group, streams = layer.group, range(case.streams)
+    gradient: list[Tensor] = []
+
+    def folded() -> None:
+        layer.plan = "auto"
+        turned = torch.cat([group.move_maps(images, group.inverse(element)) for element in streams])
+        out = layer.rows(turned, RowLayout((len(turned),)))
+        if not gradient:
+            gradient.append(torch.randn_like(out))
+        torch.autograd.backward(out, gradient[0])
+        layer.weight.grad = None
+
+    turns = in_turns({"plain": _pass(layer, "plain", images), "planned": folded}, rounds, device)
+    return _row(case, batch, turns, False, [f"{case.names[0]}, folded"])
+
+
+def _row(case: LayerCase, batch: int, turns: Turns, same_code: bool, names: list[str]) -> dict[str, Any]:
+    passes = 2 if isinstance(case.layer, LiftingConv2d) else 3
     return {
         "network": case.network,
         "transformation": case.transformation,
-        "layers": list(case.names),
-        "layer": repr(layer),
+        "layers": names,
+        "layer": repr(case.layer),
         "input": case.size,
         "batch": batch,
         "streams": case.streams,
@@ -128,8 +156,8 @@ def measure(case: LayerCase, rounds: int, device: torch.device) -> dict[str, Any
         "planned_seconds": turns.median("planned"),
         "speedup": turns.speedup("planned", over="plain").as_dict(),
         "same_code": same_code,
-        "dense_gflop": 2e-9 * batch * case.dense_multiplications * (2 if lifting else 3),
-        "megabytes": 4e-6 * batch * case.streams * _values(case) * (2 if lifting else 3),
+        "dense_gflop": 2e-9 * batch * case.dense_multiplications * passes,
+        "megabytes": 4e-6 * batch * case.streams * _values(case) * passes,
     }
 
 

@@ -25,18 +25,24 @@ _WORDS = {
     "step": (
         "Draw, cut the batch, transform, forward, objective, backward, LARS; networks at full width, random images.\n"
         "*Before* is the plain formulation: all streams, dense k x k kernels rebuilt each step, one grouped\n"
-        "convolution. *After* is what `hssl train` does with `--views.streams sampled`. Both sides run in one process\n"
-        "under the same settings. The share outside is what drawing, cutting and transforming alone takes."
+        "convolution. *After* is the step of `--views.streams sampled`, what the quick and smoke budgets use; *all\n"
+        "streams* is the ratio with `--views.streams all`, what `--budget paper` uses. Both sides run in one process\n"
+        "under the same settings, without the trainer's loop and its log. The share outside is what drawing, cutting\n"
+        "and transforming alone takes."
     ),
     "layers": (
         "Forward and backward of one layer with all streams, at full width, by the plan that the cost model chooses,\n"
         "against the plain formulation. No stream is left out here: this is what the arithmetic alone gives. Where\n"
         "the plan is the plain formulation itself, the table says that both are the same code: such a ratio is 1, and\n"
-        "how far the measured one is from it shows the noise."
+        "how far the measured one is from it shows the noise.\n"
+        "Shortcuts (1 x 1) have no plan: their sides differ in the layout of memory alone. Networks of rotations turn\n"
+        "the images instead of the filters, for all their layers at once: what that does to their first layer has\n"
+        "lines of its own, *folded*."
     ),
     "loss": (
         "Tiles that are computed again in the backward pass, against all logits at once. Differences are relative: of\n"
-        "the loss, and of the largest entry of a gradient. Memory is the growth of a fresh process's peak."
+        "the loss, and of the largest entry of a gradient. Memory is the growth of a fresh process's peak. From 8,192\n"
+        "examples on a single round."
     ),
     "data": (
         "Two transformed views of a batch: uint8 images cut by index and transformed as one batch on the device,\n"

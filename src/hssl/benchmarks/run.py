@@ -15,6 +15,7 @@ from hssl.benchmarks import data, layers, loss, scaling, step
 from hssl.benchmarks.machine import ceilings, describe
 from hssl.errors import ConfigurationError
 from hssl.files import write_atomically
+from hssl.layers import LiftingConv2d
 
 Rows = Iterator[dict[str, Any]]
 
@@ -93,6 +94,8 @@ def milliseconds(seconds: float) -> str:
 def _layers(rounds: int, device: torch.device) -> Rows:
     for case in layers.cases():
         yield layers.measure(case, rounds, device)
+        if isinstance(case.layer, LiftingConv2d) and case.layer.group.folds:
+            yield layers.measure_folded(case, rounds, device)
 
 
 def _step(rounds: int, device: torch.device) -> Rows:
@@ -164,13 +167,14 @@ def _layer_line(row: dict[str, Any]) -> tuple[str, ...]:
 def _step_line(row: dict[str, Any]) -> tuple[str, ...]:
     name, batch = f"{row['stem']} {row.get('mode', '')}".strip(), str(row["batch"])
     if row["comparison"] == "plain":
-        return name, batch, milliseconds(row["plain_seconds"]), milliseconds(row["seconds"]), ratio(row["speedup"])
+        times = milliseconds(row["plain_seconds"]), milliseconds(row["seconds"])
+        return name, batch, *times, ratio(row["speedup"]), f"{row['speedup_all_streams']['median']:.2f}x"
     if row["comparison"] == "outside":
         share = {key: 100 * value for key, value in row["share"].items() if key != "rounds"}
         times = milliseconds(row["seconds"]), milliseconds(row["outside_seconds"])
-        return f"{name}, share outside", batch, *times, ratio(share, " %")
+        return f"{name}, share outside", batch, *times, ratio(share, " %"), ""
     times = milliseconds(row["assl_seconds"]), milliseconds(row["hssl_seconds"])
-    return f"{name}, H-SSL over A-SSL", batch, *times, ratio(row["time_ratio"], "")
+    return f"{name}, H-SSL over A-SSL", batch, *times, ratio(row["time_ratio"], ""), ""
 
 
 def _loss_line(row: dict[str, Any]) -> tuple[str, ...]:
@@ -207,7 +211,7 @@ def _scaling_line(row: dict[str, Any]) -> tuple[str, ...]:
 
 _TABLES: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "layers": (("layer", "input", "batch", "plain", "planned", "speed-up"), _layer_line),
-    "step": (("step", "batch", "before", "after", "ratio"), _step_line),
+    "step": (("step", "batch", "before", "after", "ratio", "all streams"), _step_line),
     "loss": (("examples", "tiles", "dense", "ratio", "memory", "dense's", "differences"), _loss_line),
     "data": (("two views by", "batch", "loader", "on the device", "speed-up"), _data_line),
     "scaling": (("point", "formulation", "step", "peak memory"), _scaling_line),

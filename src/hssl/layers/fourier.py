@@ -218,7 +218,7 @@ class FourierFilters:
         d_coefficients[self._singles + 1 :: 2] = q + r
         d_coefficients = d_coefficients.reshape(self._length, count, -1, self._e, channels)
         d_maps = torch.einsum("lw,lbgnc,ngh->bchw", self._analysis, d_coefficients, self._along_h(height))
-        target.copy_(d_maps.mul_(maps > 0) if rectify else d_maps)
+        target.copy_(d_maps.masked_fill_(maps <= 0, 0) if rectify else d_maps)
 
     def _restore(self, products: Tensor, target: Tensor) -> None:
         """[P, n H', O] -> [n, O, H', W']."""

@@ -232,7 +232,7 @@ int restore_gradients(const REAL *restrict gradients, REAL *restrict d_products,
 }
 
 /* Numbers of a weight that stay in the cache while all products use them. */
-#define PIECE 4096
+#define PIECE (E <= 4 ? 1024 : 128)
 
 /* made[product][i] = sum over m of response[product][m] weight[m][i]. */
 int make_weights(const REAL *restrict weight, REAL *restrict made, const REAL *restrict response, long columns,

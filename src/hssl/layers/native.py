@@ -6,6 +6,7 @@ from, by what and for which processor. HSSL_COMPILED_FILTERS=off does without.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -13,6 +14,7 @@ import logging
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -124,11 +126,12 @@ def _library(compiler: tuple[str, ...], source: str, macros: dict[str, Any]) -> 
     ).hexdigest()[:32]
     file = _folder() / f"{name}.so"
     try:
-        return ctypes.CDLL(str(file))
+        if _is_ours(file) and _is_ours(file.parent):
+            return ctypes.CDLL(str(file))
     except OSError:
         pass  # not there yet, or damaged
     # Once more: a cache may be deleted at any time, also under a running process.
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, part = tempfile.mkstemp(dir=file.parent, prefix=f".{name}.", suffix=".part")
     os.close(descriptor)
     try:
@@ -144,14 +147,24 @@ def _library(compiler: tuple[str, ...], source: str, macros: dict[str, Any]) -> 
 
 @functools.cache
 def _folder() -> Path:
-    """Where kernels are kept; for this process alone where there is no such place."""
+    """Where kernels are kept; for this process alone where there is no such place, or others could write to it."""
     try:
         folder = cache_folder() / "kernels"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return folder
+            if _is_ours(folder):
+                return folder
     except (OSError, RuntimeError):
-        return Path(tempfile.mkdtemp(prefix="hssl-kernels-"))
+        pass
+    private = Path(tempfile.mkdtemp(prefix="hssl-kernels-"))
+    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    return private
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nobody else can have written it: a library that is loaded runs with our rights."""
+    found = path.stat()
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _version_of(compiler: str) -> str:

@@ -11,7 +11,8 @@ convolution of all streams of an image.
 
 The cost model counts multiplications and the values that pass through memory. Its rates for a CPU were fitted to
 timings, forward and backward, on two cores with AVX-512; those for a GPU are a guess. `measured`, the safe choice
-there, times the plans on the spot instead, once for each layer shape, and keeps the fastest.
+there, times the plans on the spot instead, once for each layer shape and order of magnitude of rows (powers of two),
+and keeps the fastest.
 """
 
 from __future__ import annotations
@@ -124,11 +125,6 @@ def seconds(plan: Plan, shape: ConvolutionShape, rates: Rates) -> float:
     size = shape.kernel_size if plan == "direct" else shape.support
     rate = rates.small_maps if size >= min(shape.in_size) else rates.dense
     return 3 * pairs * positions * size**2 / rate
-
-
-def filled(channels: int) -> int:
-    """Channels rounded up to vectors of 16."""
-    return -(-channels // 16) * 16
 
 
 def _apart(channels: int) -> int:

@@ -101,7 +101,10 @@ def _forward(
             maps, target = stretch.crop(rows[part]), out[part]
             if stretch.filters is None:
                 block = F.relu(maps) if rectify else maps
-                target.copy_(F.conv2d(block, stretch.kernel, stride=stride, padding=stretch.padding))
+                found = F.conv2d(last_if_one(block), stretch.kernel, stride=stride, padding=stretch.padding)
+                if len(found) == len(out) and found.stride() == out.stride():
+                    return found  # all there is
+                target.copy_(found)
             else:
                 stretch.filters.convolve(maps, weights.of(stretch.filters), target, rectify)
     return out
@@ -138,12 +141,13 @@ def _backward(
                 continue
             block = F.relu(maps) if rectify else maps
             d_block, d_kernel, _ = torch.ops.aten.convolution_backward(
-                d_out, block, stretch.kernel, None, (stride, stride), (stretch.padding, stretch.padding),
+                d_out, last_if_one(block), stretch.kernel, None, (stride, stride), (stretch.padding, stretch.padding),
                 (1, 1), False, (0, 0), 1, (wants_rows, True, False),
             )  # fmt: skip
             stretch.crop_kernel(d_kernels).add_(d_kernel)
             if target is not None:
-                target.copy_(d_block.mul_(block > 0) if rectify else d_block)
+                # Not a product with the mask: an infinite gradient times zero is no number.
+                target.copy_(d_block.masked_fill_(block <= 0, 0) if rectify else d_block)
     return d_rows, weights.gradient().to(mix.dtype), d_kernels.to(kernels.dtype)
 
 
@@ -248,7 +252,7 @@ def _stretches(
         values, taps = channels * height * width, support**2
         floor = 4
         if _FORMS[form] == "dense":
-            stretch.kernel = stretch.crop_kernel(kernels).contiguous(memory_format=_LAST)
+            stretch.kernel = last_if_one(stretch.crop_kernel(kernels).contiguous(memory_format=_LAST))
         else:
             functions_s = functions[stream, :, rim : size - rim]
             taps, floor = e**2, 2
@@ -272,6 +276,14 @@ def _stretches(
         stretch.parts = [slice(one, other) for one, other in pairwise(edges) if other > one]
         start += count
         yield stretch
+
+
+def last_if_one(maps: Tensor) -> Tensor:
+    """Maps of one channel lie channels-first and channels-last at once; so strided they are taken for the latter."""
+    channels, height, width = maps.shape[1:]
+    if channels != 1 or not maps.is_contiguous():
+        return maps
+    return maps.as_strided(maps.shape, (height * width, 1, width, 1))
 
 
 class _Weights:

@@ -100,7 +100,7 @@ class SeparableFilters:
             )[0]  # fmt: skip
             target.copy_(back) if index == 0 else target.add_(back)
         if rectify:
-            target.mul_(block > 0)
+            target.masked_fill_(block <= 0, 0)
 
     def _weights(self, mixing: Tensor) -> list[Tensor]:
         """[O, e^2 C, 1, 1] -> for each n a 1x1 kernel [O, e C, 1, 1]."""

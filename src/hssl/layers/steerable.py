@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ from hssl.layers.layout import RowLayout
 from hssl.layers.native import compiled_filters_exist
 from hssl.layers.plain import PlainConv2d, pad_circular
 from hssl.layers.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
-from hssl.layers.row_convolution import Form, row_convolution
+from hssl.layers.row_convolution import Form, last_if_one, row_convolution
 from hssl.layers.sizes import SpatialStep
 
 _FORMS: dict[Plan, Form] = {"direct": "dense", "cropped": "dense", "separable": "separable", "fourier": "fourier"}
@@ -154,6 +155,12 @@ class SteerableConv2d(nn.Module):
                 arrived=f"{len(values)} rows with counts {layout.counts}",
                 accepted=f"counts of {self.group.streams} streams, or of one that serves all",
             )
+        if values.device != self.weight.device:
+            raise SizeError(
+                f"{self} and its rows are on different devices",
+                arrived=f"rows on {values.device}, the weight on {self.weight.device}",
+                remedy="move one of them: layer.to(device) or rows.to(device)",
+            )
         dtype = _working_dtype(values)
         # Filters are made in the precision of the weight and rounded once, whatever the autocast outside.
         with _own_precision(values.device.type):
@@ -167,6 +174,9 @@ class SteerableConv2d(nn.Module):
         forms = {_FORMS[plan] for plan in plans}
         mix = self._mixing_weight().to(values.dtype) if forms - {"dense"} else None
         dense = self._row_kernels(layout).to(values.dtype) if "dense" in forms else None
+        if dense is not None and len(plans) == 1 and not rectify:
+            # One convolution with nothing to make for it: no blocks, and memory in whatever order it comes.
+            return F.conv2d(last_if_one(values), last_if_one(dense[:, :, 0]), stride=self.stride, padding=padding)
         return self._convolve_with(mix, dense, values, plans, layout, padding, rectify)
 
     def _convolve_with(
@@ -235,8 +245,10 @@ class SteerableConv2d(nn.Module):
         # A trial runs backward too, which neither a graph being traced nor inference mode can.
         if choice != "measured" or count == 0 or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
             return cheapest(shape, rates_for(values), possible)
+        # Counts that hardly differ share a trial: the last batch of an epoch must not start one.
+        about = 1 << (count - 1).bit_length()
         rows = values[:count].detach().requires_grad_(values.requires_grad)
-        key = (shape, values.dtype, values.device, torch.get_num_threads(), values.requires_grad)
+        key = (replace(shape, rows=about), values.dtype, values.device, torch.get_num_threads(), values.requires_grad)
         return fastest(key, lambda plan: self._trial(plan, rows, stream, layout, padding), possible)
 
     def _trial(self, plan: Plan, rows: Tensor, stream: int, layout: RowLayout, padding: int) -> Tensor:

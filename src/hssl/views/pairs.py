@@ -80,6 +80,8 @@ def deal(cards: int, count: int, generator: torch.Generator) -> Tensor:
 
     Each card alone is uniform, and every stretch of whole decks holds each card equally often. A batch of whole decks
     asks for each stream equally often, with the same shapes at every step; any other is at most a deck away from that.
+    That is for single elements at any distance: larger g0 on scales, and near pairs, read the inner streams more often
+    than the outer ones.
     """
     decks = -(-count // cards)
     return torch.rand(decks, cards, generator=generator).argsort(dim=1).flatten()[:count]

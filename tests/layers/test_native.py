@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from hssl.errors import ConfigurationError
 from hssl.layers import native as module
 from hssl.layers.basis import hermite_gauss_functions
 from hssl.layers.compiled_filters import CompiledFilters
@@ -94,6 +95,12 @@ def test_without_them_torch_filters(how: str, afresh: Path, monkeypatch: pytest.
             (tmp_path / "bin/cc").write_text("#!/bin/sh\nexit 1\n")
             (tmp_path / "bin/cc").chmod(0o755)
     assert not compiled_filters_exist(CPU)
+
+
+def test_a_misspelt_switch_is_not_ignored(afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HSSL_COMPILED_FILTERS", "of")
+    with pytest.raises(ConfigurationError, match=r"HSSL_COMPILED_FILTERS[\s\S]*of[\s\S]*on, off"):
+        compiled_filters_exist(CPU)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 5])

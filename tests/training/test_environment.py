@@ -12,7 +12,7 @@ import torch
 from hssl.training import environment
 from hssl.training.environment import describe_environment
 
-FIELDS = {"hssl", "torch", "lightning", "python", "device", "threads", "git", "date"}
+FIELDS = {"hssl", "torch", "lightning", "python", "device", "threads", "filters", "git", "date"}
 
 
 def test_fields_are_plain_data() -> None:
@@ -20,6 +20,7 @@ def test_fields_are_plain_data() -> None:
     assert set(described) == FIELDS
     assert json.loads(json.dumps(described)) == described
     assert described["torch"] == torch.__version__
+    assert described["filters"] == "compiled"
     assert described["threads"] == torch.get_num_threads()
     assert str(described["device"]).startswith("CPU: ")
     assert datetime.fromisoformat(str(described["date"])).utcoffset() == timedelta(0)

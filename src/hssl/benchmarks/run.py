@@ -55,9 +55,10 @@ def show(result: dict[str, Any]) -> None:
     """The table of a result, for a terminal."""
     console = Console()
     environment = result["environment"]
+    rounds = "1 round" if result["rounds"] == 1 else f"{result['rounds']} rounds"
     console.print(
         f"{result['benchmark']} on {environment['device']}, {environment['threads']} threads, "
-        f"torch {environment['torch']}, {str(environment['date'])[:10]}, {result['rounds']} rounds in turns",
+        f"torch {environment['torch']}, {str(environment['date'])[:10]}, {rounds} in turns",
         highlight=False,
         soft_wrap=True,
     )

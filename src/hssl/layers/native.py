@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hssl.errors import ConfigurationError
 from hssl.files import cache_folder
 
 _HERE = Path(__file__).parent
@@ -98,7 +99,10 @@ def _lanes(channels: int, bytes_each: int) -> tuple[int, int]:
 @functools.cache
 def _compiler() -> tuple[str, ...] | None:
     """The command that makes kernels on this machine; None where there is none, or none is wanted."""
-    if sys.platform == "win32" or os.environ.get("HSSL_COMPILED_FILTERS") == "off":
+    switch = os.environ.get("HSSL_COMPILED_FILTERS", "on")
+    if switch not in ("on", "off", ""):
+        raise ConfigurationError("HSSL_COMPILED_FILTERS is not understood", arrived=switch, accepted="on, off")
+    if sys.platform == "win32" or switch == "off":
         return None
     problem: object = "there is no C compiler"
     for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
@@ -113,7 +117,7 @@ def _compiler() -> tuple[str, ...] | None:
                 problem = getattr(error, "stderr", None) or error
             else:
                 return command
-    _log.info("separable filters are computed by torch's convolutions, which is slower: %s", problem)
+    _log.warning("separable filters are computed by torch's convolutions, which is slower: %s", problem)
     return None
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+from hssl.layers.native import compiled_filters_exist
+
 
 def describe_environment(device: torch.device) -> dict[str, object]:
     """Plain data for `environment.json`."""
@@ -21,6 +23,7 @@ def describe_environment(device: torch.device) -> dict[str, object]:
         "python": platform.python_version(),
         "device": _device_name(device),
         "threads": torch.get_num_threads(),
+        "filters": "compiled" if compiled_filters_exist(torch.zeros((), device=device)) else "torch",
         "git": _git_revision(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

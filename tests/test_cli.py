@@ -280,7 +280,7 @@ def test_a_budget_on_top_of_a_saved_configuration_is_refused(
         (("compare", "mnist-scale", "--seed", "1"), "give --seeds instead"),
         (("compare", "mnist-scale", "--mode", "h-ssl"), "give --modes instead"),
         (("compare", "mnist-scale", "--trainer.epochs", "0"), "'trainer.epochs' got 0"),
-        (("frobnicate",), "compare, equivariance, evaluate, recipes, train"),
+        (("frobnicate",), "compare, equivariance, evaluate, recipes, report, reproduce, train"),
         (("trian", "x"), "did you mean 'train'?"),
         (("--seed", "1"), "there is no command '1'"),
     ],
@@ -480,3 +480,30 @@ def test_notices_that_a_user_cannot_act_on_are_silent_only_while_a_command_runs(
     assert heard == ["ours", "a namesake"]
     assert [record.message for record in caplog.records] == ["a failure"]
     assert chatter.level == logging.INFO
+
+
+def test_the_cells_of_the_paper_are_listed_without_making_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "grid"
+    assert main(["reproduce", "table2", "--datasets", "mnist", "--seeds", "3", "--list", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 8
+    assert any(
+        line.split() == ["table2", "mnist-translation-mlp-hssl", "58.2", "±", "0.5", "0", "of", "3"] for line in lines
+    )
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("reproduce table3", "no table or figure 'table3'"),
+        ("reproduce table1 --datasets minst", "did you mean 'mnist'"),
+        ("reproduce table1 --seed 3", "give --seeds"),
+        ("reproduce table1 --trainer.epoch 3", "did you mean 'trainer.epochs'"),
+        ("report nowhere", "no records in nowhere"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in refused(capsys, *words.split())

@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hssl import __version__
 from hssl.errors import ConfigurationError, HsslError, RunFolderError, nearest
 from hssl.experiments.budgets import BUDGET_NAMES
+from hssl.experiments.manifest import ARTEFACTS
 from hssl.training.notices import without_notices
 
 if TYPE_CHECKING:
     from hssl.config import Config
+    from hssl.experiments.cell import GridFolder
+    from hssl.experiments.manifest import Cell
+    from hssl.experiments.reproduce import Task
 
 COMMANDS = {
     "recipes": "list the recipes, or every field of the configuration",
@@ -29,6 +33,8 @@ COMMANDS = {
     "evaluate": "readout, linear probe, kNN and equivariance error of a run",
     "equivariance": "equivariance error by group element, of a run or of a recipe before training",
     "compare": "train a row of the paper's tables in every mode and print it beside the paper's numbers",
+    "reproduce": "make the runs behind the paper's tables and figures, and the report",
+    "report": "write the report of a reproduction from its records alone",
     "bench": "measure speed and memory against the plain formulation, side by side",
 }
 BENCHMARKS = ("layers", "step", "loss", "data", "scaling")
@@ -72,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _interrupted(words: Sequence[str]) -> int:
     line = "hssl: interrupted"
     if words and words[0] in ("train", "compare"):
-        line += f"; the same command continues after the last finished epoch:\n  hssl {shlex.join(words)}"
+        line += (
+            f"; the same command continues after the last finished epoch, or starts again:\n  hssl {shlex.join(words)}"
+        )
     print(line, file=sys.stderr)
     return 130
 
@@ -86,7 +94,7 @@ def _run(words: list[str]) -> int:
         parser.print_help()
         return 2
     overrides: dict[str, str] = {}
-    if command in ("train", "equivariance", "compare") and words[0] == command:
+    if command in ("train", "equivariance", "compare", "reproduce") and words[0] == command:
         words, overrides = _split_overrides(words, commands[command])
     try:
         arguments = parser.parse_args(words)
@@ -107,6 +115,10 @@ def _run(words: list[str]) -> int:
             return _equivariance(arguments.subject, arguments.budget, overrides)
         case "bench":
             return _bench(arguments)
+        case "report":
+            return _report(arguments.folder)
+        case "reproduce":
+            return _reproduce(arguments, overrides)
         case _:
             return _compare(arguments, overrides)
 
@@ -171,6 +183,20 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     compare.option("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="one run for each (default: 0)")
     compare.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
     compare.option("--out", type=Path, metavar="DIR", help="runs and report (default: runs/STEM-BUDGET)")
+
+    reproduce = commands["reproduce"]
+    reproduce.option("artefacts", nargs="+", metavar="WHAT", help=f"of {', '.join(ARTEFACTS)}, all")
+    reproduce.option("--datasets", nargs="+", metavar="DATA", help="of mnist, cifar10, tiny-imagenet (default: all)")
+    reproduce.option("--transformations", nargs="+", metavar="T", help="of rotation, translation, scale (default: all)")
+    reproduce.option("--seeds", type=_at_least_one, default=1, metavar="N", help="runs a cell, seeds 0 to N-1")
+    reproduce.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
+    reproduce.option("--jobs", type=_at_least_one, metavar="N", help="runs at a time (default: one a GPU, or one)")
+    reproduce.option("--out", type=Path, metavar="DIR", help="runs, records, report (default: runs/reproduce-BUDGET)")
+    reproduce.option("--list", action="store_true", help="show the cells and how they stand, and make nothing")
+
+    report = commands["report"]
+    report.option("folder", type=Path, metavar="DIR", help="a folder of 'hssl reproduce', with its records/")
+
     bench = commands["bench"]
     bench.option("kind", choices=BENCHMARKS, metavar="KIND", help=f"one of {', '.join(BENCHMARKS)}")
     bench.option("--json", type=Path, metavar="FILE", help="write the measurements with what they were made on")
@@ -190,6 +216,8 @@ def _epilog(command: str) -> str | None:
     return {
         "train": f"{_OVERRIDES}\n\nExample:\n    hssl train mnist-scale-hssl --budget quick --out runs/x",
         "equivariance": f"{_OVERRIDES}\n\nExample:\n    hssl equivariance mnist-rotation-hssl",
+        "reproduce": f"{_OVERRIDES}\n\nA run that is there is not made again; an interrupted one goes on. Several of\n"
+        "these may work on one folder at once.\n\nExample:\n    hssl reproduce table1 --datasets mnist --budget smoke",
         "bench": "layers: every layer of the paper's networks. step: a whole training step. loss: time and memory\n"
         "against N. data: batches and views against a loader. scaling: batch, |G|, width, resolution.\n\n"
         "Example:\n    hssl bench step --rounds 3 --json step.json",
@@ -358,6 +386,59 @@ def _compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int
         from hssl.experiments.compare import compare
 
         return compare(stems, modes, seeds, arguments.budget, overrides, out)
+
+
+def _reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
+    from hssl.experiments.cell import GridFolder
+    from hssl.experiments.manifest import cells
+    from hssl.experiments.reproduce import tasks
+
+    chosen = cells(arguments.artefacts, arguments.datasets, arguments.transformations)
+    work = tasks(chosen, range(arguments.seeds), arguments.budget, overrides)
+    out = arguments.out or Path("runs") / f"reproduce-{arguments.budget}"
+    if out.exists() and not out.is_dir():
+        raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
+    folder = GridFolder(out)
+    if arguments.list:
+        return _list_runs(chosen, work, folder)
+    with without_notices():
+        from hssl.experiments.reproduce import run
+        from hssl.experiments.reproduction import entries, lines, statements, write_reproduction
+
+        outcome = run(work, folder, arguments.jobs)
+        if outcome.records:
+            found = [entry for entry in entries(outcome.records, outcome.failures) if entry.cell in chosen]
+            columns = ("where", "run", "ours %", "runs", "paper %", "ours - paper (95 %)")
+            _table(columns, lines(found), droppable=("where", "ours - paper (95 %)"))
+            for statement in statements(found):
+                print(statement)
+            print(f"\nreport: {write_reproduction(out)}")
+    for name, message in outcome.failures.items():
+        print(f"\nfailed: {name}\n{message}", file=sys.stderr)
+    if outcome.failures:
+        total = f"{len(outcome.failures)} of {len(work)} runs failed"
+        print(f"\n{total}; the same command tries them again", file=sys.stderr)
+    return 1 if outcome.failures else 0
+
+
+def _report(out: Path) -> int:
+    from hssl.experiments.reproduction import write_reproduction
+
+    print(write_reproduction(out))
+    return 0
+
+
+def _list_runs(chosen: "Sequence[Cell]", work: "Sequence[Task]", folder: "GridFolder") -> int:
+    """Each cell with the paper's number and how many of its runs are done."""
+    rows = []
+    for cell in chosen:
+        names = [task.name for task in work if task.name.startswith(f"{cell.run}-{task.config.budget}-seed")]
+        done = sum(folder.record_file(name).exists() for name in names)
+        failed = sum(folder.failure_file(name).exists() for name in names)
+        state = f"{done} of {len(names)}" + (f", {failed} failed" if failed else "")
+        rows.append((cell.artefact, cell.run, "-" if cell.expected is None else str(cell.expected), state))
+    _table(("where", "run", "paper %", "done"), rows)
+    return 0
 
 
 def _configuration(

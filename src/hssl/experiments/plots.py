@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hssl.experiments.record import RunRecord
-from hssl.experiments.tables import MODES, Row
+from hssl.experiments.tables import MODES, Row, Summary
 
 # matplotlib knows no CSS variables: each role is drawn in a colour that nothing else has and renamed in the SVG.
 _ROLES = {
@@ -144,6 +144,25 @@ def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
         axes.set_ylabel("relative error")
         axes.grid(axis="y", linewidth=0.6)
         return _svg(figure, name, f"Equivariance error by element: {', '.join(elements)}")
+
+
+def points(places: Sequence[tuple[str, Summary]], label: str, name: str) -> str:
+    """Accuracy at each place of an axis, evenly spaced: mean, and sample standard deviation where there is one."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH_INCHES, 2.3))
+        axes = figure.add_axes((0.17, 0.19, 0.8, 0.76))
+        colour = _ROLES["h-ssl"]
+        axes.plot(range(len(places)), [summary.mean for _, summary in places], "o-", color=colour, markersize=5)
+        for place, (_, summary) in enumerate(places):
+            if summary.std is not None:
+                axes.errorbar(place, summary.mean, yerr=summary.std, color=colour, capsize=4, linewidth=1.4)
+        axes.set_xticks(range(len(places)), [text for text, _ in places])
+        axes.set_xlim(-0.4, len(places) - 0.6)
+        axes.set_xlabel(label)
+        axes.set_ylabel("test accuracy (%)")
+        axes.grid(axis="y", linewidth=0.6)
+        described = "; ".join(f"{text}: {summary}" for text, summary in places)
+        return _svg(figure, name, f"Test accuracy by {label}: {described}")
 
 
 def _element_ticks(axes: Axes, elements: Sequence[str]) -> None:

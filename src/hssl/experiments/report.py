@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from hssl.errors import DataError
 from hssl.experiments import paper
+from hssl.experiments.page import document, figure, legend, table
 from hssl.experiments.plots import accuracy_bars, equivariance_errors, learning_curves
 from hssl.experiments.record import RunRecord
-from hssl.experiments.stylesheet import CSS
 from hssl.experiments.tables import (
     MEASURES,
     MODES,
@@ -68,13 +68,7 @@ def report_page(records: Sequence[RunRecord]) -> str:
         _environment(records),
     ]
     body = "\n".join(section for section in sections if section)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{html.escape(_title(list(cells)))}</title><link rel="icon" href="data:,"><style>{CSS}</style></head>\n'
-        f"<body>\n{body}\n<footer>Implements T. A. Keller, X. Suau and L. Zappella, "
-        "‘Homomorphic Self-Supervised Learning’ (2022), arXiv:2211.08282.</footer>\n</body></html>\n"
-    )
+    return document(_title(list(cells)), body)
 
 
 def budget_statement(records: Sequence[RunRecord]) -> list[str]:
@@ -181,7 +175,7 @@ def _results(rows: Sequence[Row]) -> str:
 
 def _accuracy_plots(cells: dict[Cell, list[Row]]) -> str:
     figures = [
-        _figure(cell, accuracy_bars(rows, f"accuracy{number}"), _agreement(rows))
+        figure(str(cell), accuracy_bars(rows, f"accuracy{number}"), _agreement(rows))
         for number, (cell, rows) in enumerate(cells.items())
     ]
     if not any(figures):
@@ -221,18 +215,18 @@ def _learning_curves(cells: dict[Cell, list[Row]]) -> str:
             for key in keys:
                 split = {"test/accuracy": "on test images", "train/accuracy": "on training images"}.get(key, "")
                 if plot := learning_curves(shown, key, label, f"{name}{number}"):
-                    figures.append(_figure(cell, plot, f"{label} {split}".strip()))
+                    figures.append(figure(str(cell), plot, f"{label} {split}".strip()))
                     break
     if not figures:
         return ""
     modes = dict.fromkeys(row.mode for rows in cells.values() for row in rows)
-    return f'<h2>Learning curves</h2>{_legend(modes)}<div class="plots">{"".join(figures)}</div>'
+    return f'<h2>Learning curves</h2>{legend(modes)}<div class="plots">{"".join(figures)}</div>'
 
 
 def _equivariance(cells: dict[Cell, list[Row]]) -> str:
     figures, lines = [], []
     for number, (cell, rows) in enumerate(cells.items()):
-        figures.append(_figure(cell, equivariance_errors(rows, f"equivariance{number}"), ""))
+        figures.append(figure(str(cell), equivariance_errors(rows, f"equivariance{number}"), ""))
         for row in rows:
             measured = [record.evaluation.equivariance for record in row.records if record.evaluation.equivariance]
             if not measured:
@@ -257,8 +251,8 @@ def _equivariance(cells: dict[Cell, list[Row]]) -> str:
         "<h2>Equivariance</h2><p>How far the features of a transformed image are from the transformed features of the "
         "image, by group element, after training. H-SSL can replace A-SSL only as far as this error is small. "
         "An error of zero is drawn at the lower edge; a dashed line is the bound that an exact group must hold.</p>"
-        f'{_legend(modes)}<div class="plots">{"".join(figures)}</div>'
-        f"<details><summary>As numbers</summary>{_table(headings, lines)}</details>"
+        f'{legend(modes)}<div class="plots">{"".join(figures)}</div>'
+        f"<details><summary>As numbers</summary>{table(headings, lines)}</details>"
     )
 
 
@@ -289,7 +283,7 @@ def _by_mode(cells: dict[Cell, list[Row]], measure: Callable[[Row], Summary | No
             anything |= bool(found)
             texts.append(" / ".join(_whole(measured) for measured in found) or NONE)
         lines.append([str(cell), *texts])
-    return _table(("", *(MODES[mode] for mode in modes)), lines) if anything else ""
+    return table(("", *(MODES[mode] for mode in modes)), lines) if anything else ""
 
 
 def _whole(measured: Summary) -> str:
@@ -319,7 +313,7 @@ def _configuration(rows: Sequence[Row]) -> str:
                 lines.append([str(cell), *of_cell[0][1]])
             else:
                 lines += [[f"{cell}, {row.mode_name}", *texts] for row, texts in of_cell]
-        parts.append(_table(headings, lines))
+        parts.append(table(headings, lines))
     else:
         parts.append("<p>The rows differ in their mode and in nothing else.</p>")
     common = "".join(
@@ -361,34 +355,6 @@ def _environment(records: Sequence[RunRecord]) -> str:
         + (f"<ul>{told}</ul>" if told else "")
         + f'<details><summary>Every run ({len(records)})</summary><div class="scroll"><table><thead><tr>'
         f"<th>Recipe</th><th>Seed</th><th>Identity</th></tr></thead><tbody>{runs}</tbody></table></div></details>"
-    )
-
-
-def _figure(cell: Cell, plot: str | None, caption: str) -> str:
-    if plot is None:
-        return ""
-    told = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return f"<figure><h3>{html.escape(str(cell))}</h3>{plot}{told}</figure>"
-
-
-def _legend(modes: Iterable[str]) -> str:
-    return (
-        '<div class="legend">'
-        + "".join(f'<span><span class="swatch {m}"></span>{MODES[m]}</span>' for m in modes)
-        + "</div>"
-    )
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in headings)
-    body = "".join(
-        f'<tr><th scope="row">{html.escape(line[0])}</th>'
-        + "".join(f"<td>{html.escape(text)}</td>" for text in line[1:])
-        + "</tr>"
-        for line in lines
-    )
-    return (
-        f'<div class="scroll"><table class="numbers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

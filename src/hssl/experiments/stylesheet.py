@@ -39,6 +39,12 @@ table.results tr > :last-child, table.numbers tr > :last-child { padding-right: 
 tr.cell th { padding-top: 1.1rem; font-weight: 600; border-bottom: 1px solid var(--muted); }
 td.headline { font-weight: 700; }
 .std { color: var(--muted); font-weight: 400; }
+.below { display: block; color: var(--muted); font-size: 0.82rem; line-height: 1.25; }
+table.results td.word { text-align: left; }
+table.sortable thead th { cursor: pointer; user-select: none; }
+table.sortable thead th[aria-sort="ascending"]::after { content: " \\2191"; }
+table.sortable thead th[aria-sort="descending"]::after { content: " \\2193"; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
 table.fields td, table.fields th { white-space: normal; vertical-align: top; overflow-wrap: anywhere; }
 table.fields th { color: var(--muted); min-width: 9rem; }
 .swatch { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 50%; margin-right: 0.5em; }

@@ -1,0 +1,121 @@
+"""A run of a grid: made once, gone on with, never overwritten, and alone with its errors."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.small_run import configuration
+from hssl.config import Config
+from hssl.errors import RunFolderError
+from hssl.experiments import cell as module
+from hssl.experiments.cell import BUSY, GridFolder, main, make
+from hssl.experiments.record import read
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> GridFolder:
+    return GridFolder(tmp_path / "grid")
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, config: Config) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(config.model_dump_json()))
+
+
+def test_a_run_is_made_once(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configuration()
+    asked(monkeypatch, config)
+    assert main([str(folder.path), "one"]) == 0
+    file = folder.record_file("one")
+    record, written = read(file), file.stat().st_mtime_ns
+    assert record.identity == config.identity()
+    assert record.evaluation.complete
+    asked(monkeypatch, config)
+    assert main([str(folder.path), "one"]) == 0
+    assert file.stat().st_mtime_ns == written
+    # Lost before it was written, it is collected from the run again, with the same numbers.
+    file.unlink()
+    again = make(folder, "one", config)
+    assert again.metrics == record.metrics
+    assert again.evaluation.readout == record.evaluation.readout
+
+
+def test_a_damaged_record_is_put_aside_and_made_anew(folder: GridFolder) -> None:
+    config = configuration()
+    make(folder, "one", config)
+    file = folder.record_file("one")
+    whole = file.read_text()
+    for number in (1, 2):
+        file.write_text(whole[: len(whole) // 2])
+        make(folder, "one", config)
+        assert read(file).identity == config.identity()
+        assert file.with_name(f"one.json.damaged-{number}").read_text() == whole[: len(whole) // 2]
+
+
+def test_another_runs_record_is_never_replaced(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(folder, "one", configuration())
+    before = folder.record_file("one").read_bytes()
+    other = configuration(seed=1)
+    with pytest.raises(RunFolderError, match="other settings"):
+        make(folder, "one", other)
+    asked(monkeypatch, other)
+    assert main([str(folder.path), "one"]) == 2
+    assert folder.record_file("one").read_bytes() == before
+    assert "other settings" in (folder.failure("one") or "")
+
+
+def test_errors_are_kept_and_forgotten_once_it_works(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of all things")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hssl.training.engine.train", broken)
+        asked(patched, configuration())
+        assert main([str(folder.path), "one"]) == 1
+    failure = folder.failure("one")
+    assert failure is not None
+    assert failure.startswith("ZeroDivisionError: of all things\n")
+    assert "Traceback" in failure
+    assert not folder.record_file("one").exists()
+    asked(monkeypatch, configuration())
+    assert main([str(folder.path), "one"]) == 0
+    assert folder.failure("one") is None
+
+
+def test_what_another_process_makes_is_left_to_it(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real process holds the lock; killed, it lets it go."""
+    held = folder.path / "held"
+    code = (
+        "import sys, time; from pathlib import Path; from hssl.experiments.cell import GridFolder\n"
+        "lock = GridFolder(Path(sys.argv[1])).lock('one'); lock.acquire(); Path(sys.argv[2]).touch(); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(folder.path), str(held)])
+    try:
+        limit = time.monotonic() + 30
+        while not held.exists() and time.monotonic() < limit:
+            time.sleep(0.05)
+        monkeypatch.setattr(module, "make", lambda *_: None)
+        asked(monkeypatch, configuration())
+        assert main([str(folder.path), "one"]) == BUSY
+        assert main([str(folder.path), "other"]) == 0
+    finally:
+        holder.kill()
+        holder.wait()
+    asked(monkeypatch, configuration())
+    assert main([str(folder.path), "one"]) == 0
+
+
+def test_the_command_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_records_hold_the_whole_configuration(folder: GridFolder) -> None:
+    config = configuration()
+    make(folder, "one", config)
+    kept = json.loads(folder.record_file("one").read_text())["record"]["configuration"]
+    assert Config.model_validate(kept).identity() == config.identity()

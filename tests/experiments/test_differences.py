@@ -1,0 +1,42 @@
+"""Intervals and tests of a difference against a library's own."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hssl.experiments.differences import difference
+from hssl.experiments.tables import Summary, summarise
+
+ONE, OTHER = [91.2, 92.9, 90.4], [88.1, 89.9, 87.0, 90.2]
+
+
+def test_it_is_welchs() -> None:
+    found = difference(summarise(ONE), summarise(OTHER))
+    theirs = stats.ttest_ind(ONE, OTHER, equal_var=False)
+    interval = theirs.confidence_interval(0.95)
+    assert found is not None
+    assert found.mean == pytest.approx(np.mean(ONE) - np.mean(OTHER))
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.freedom == pytest.approx(theirs.df)
+    greater = stats.ttest_ind(ONE, OTHER, equal_var=False, alternative="greater")
+    assert found.p_greater == pytest.approx(greater.pvalue)
+    # The control: with equal variances taken for granted the numbers are others.
+    assert found.p != pytest.approx(stats.ttest_ind(ONE, OTHER).pvalue)
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    found = difference(summarise(ONE), summarise(OTHER))
+    assert found is not None
+    shifted = [stats.ttest_ind(np.array(ONE) + shift, OTHER, equal_var=False, alternative=side).pvalue
+               for shift, side in ((-5, "less"), (5, "greater"))]  # fmt: skip
+    assert found.within(5) == pytest.approx(max(shifted))
+    assert found.within(1) > 0.5 > 0.05 > found.within(20)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(None, Summary(1, 1, 3)), (Summary(1, None, 1), Summary(1, 1, 3)), (Summary(1, 0, 3), Summary(2, 0, 3))],
+)
+def test_where_nothing_can_be_said_nothing_is(one: Summary | None, other: Summary | None) -> None:
+    assert difference(one, other) is None

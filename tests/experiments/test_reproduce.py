@@ -1,0 +1,131 @@
+"""A grid of runs: what is missing is made, what fails leaves the others, what is busy is looked for again."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from experiments.small_run import configuration
+from hssl.errors import ConfigurationError
+from hssl.experiments import reproduce as module
+from hssl.experiments.cell import GridFolder, make
+from hssl.experiments.manifest import cells
+from hssl.experiments.reproduce import Task, run, tasks
+
+QUIET = Console(quiet=True)
+
+# Stands in for a run's process: does what its name says.
+_STAND_IN = """
+import os, pathlib, shutil, signal, sys, time
+folder, name, made = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+sys.stdin.read()
+with open(folder / "calls.txt", "a") as calls:
+    calls.write(name + "\\n")
+if name.startswith("killed"):
+    os.kill(os.getpid(), signal.SIGKILL)
+if name.startswith("mendable"):
+    (folder / "failures").mkdir(exist_ok=True)
+    (folder / f"failures/{name}.txt").write_text("the disk is full\\n")
+    sys.exit(2)
+if name.startswith("silent"):
+    sys.exit(1)
+if name.startswith("busy") and (folder / "calls.txt").read_text().splitlines().count(name) < 3:
+    sys.exit(75)
+if name.startswith("slow"):
+    time.sleep(60)
+(folder / "records").mkdir(exist_ok=True)
+shutil.copy(made, folder / f"records/{name}.json")
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The record of a real run."""
+    folder = GridFolder(tmp_path_factory.mktemp("made"))
+    make(folder, "one", configuration())
+    return folder.record_file("one")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> GridFolder:
+    def stand_in(folder: GridFolder, name: str) -> list[str]:
+        return [sys.executable, "-c", _STAND_IN, str(folder.path), name, str(made)]
+
+    monkeypatch.setattr(module, "command", stand_in)
+    monkeypatch.setattr(module, "_PATIENCE", 0.01)
+    tmp_path.joinpath("grid").mkdir()
+    return GridFolder(tmp_path / "grid")
+
+
+def work(*names: str) -> list[Task]:
+    return [Task(name, configuration()) for name in names]
+
+
+def calls(folder: GridFolder) -> list[str]:
+    return (folder.path / "calls.txt").read_text().split()
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_fails_leaves_the_others(jobs: int, folder: GridFolder) -> None:
+    names = ("a", "killed", "b", "mendable", "silent", "c")
+    outcome = run(work(*names), folder, jobs, QUIET)
+    assert list(outcome.records) == ["a", "b", "c"]
+    assert "killed by SIGKILL" in outcome.failures["killed"]
+    assert outcome.failures["mendable"] == "the disk is full"
+    assert "code 1" in outcome.failures["silent"]
+    assert sorted(calls(folder)) == sorted(names)
+    # Again: what is done is left alone, what failed is tried.
+    run(work(*names), folder, jobs, QUIET)
+    assert sorted(calls(folder)[len(names) :]) == ["killed", "mendable", "silent"]
+
+
+def test_a_busy_run_is_looked_for_again_after_the_others(folder: GridFolder) -> None:
+    outcome = run(work("busy", "a"), folder, 1, QUIET)
+    assert list(outcome.records) == ["busy", "a"]
+    assert calls(folder) == ["busy", "a", "busy", "busy"]
+
+
+def test_an_interrupt_stops_the_processes(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    joins: list[float] = []
+    join = threading.Thread.join
+
+    def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
+        join(thread, timeout)
+        joins.append(time.monotonic())
+        if (folder.path / "calls.txt").exists() and len(joins) < 10**6:
+            monkeypatch.setattr(threading.Thread, "join", join)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(work("slow", "a"), folder, 1, QUIET)
+    assert time.monotonic() - start < 30
+    assert calls(folder) == ["slow"]
+
+
+def test_the_record_of_another_run_is_a_failure_and_stays(folder: GridFolder, made: Path) -> None:
+    other = configuration(seed=1)
+    outcome = run([Task("a", other), *work("b")], folder, 1, QUIET)
+    assert list(outcome.records) == ["b"]
+    assert "other settings" in outcome.failures["a"]
+    assert folder.record_file("a").read_bytes() == made.read_bytes()
+
+
+def test_runs_are_made_by_seed_and_shared_ones_once() -> None:
+    chosen = cells(["table1", "figure2-base-space"], ["mnist"], ["scale"])
+    found = tasks(chosen, (0, 1), "smoke", {"trainer.epochs": "1"})
+    names = [task.name for task in found]
+    assert len(names) == len(set(names)) == 2 * (4 + 4)
+    assert names[0] == "mnist-scale-assl-smoke-seed0"
+    assert all("seed0" in name for name in names[:8])
+    assert {task.config.trainer.epochs for task in found} == {1}
+    assert len({task.config.identity() for task in found}) == len(found)
+
+
+def test_a_grid_sets_its_seeds_itself() -> None:
+    with pytest.raises(ConfigurationError, match="--seeds"):
+        tasks(cells(["table1"]), (0,), "smoke", {"seed": "3"})

@@ -86,6 +86,25 @@ def test_errors_are_kept_and_forgotten_once_it_works(folder: GridFolder, monkeyp
     assert folder.failure("one") is None
 
 
+def test_an_old_error_is_not_taken_for_that_of_a_run_that_was_killed(
+    folder: GridFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.failure_file("one").parent.mkdir(parents=True)
+    folder.failure_file("one").write_text("of yesterday")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(module, "make", killed)
+    asked(monkeypatch, configuration())
+    with pytest.raises(Killed):
+        main([str(folder.path), "one"])
+    assert folder.failure("one") is None
+
+
 def test_what_another_process_makes_is_left_to_it(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real process holds the lock; killed, it lets it go."""
     held = folder.path / "held"

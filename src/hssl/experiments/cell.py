@@ -109,6 +109,8 @@ def main(arguments: list[str]) -> int:
         lock.acquire()
     except Timeout:
         return BUSY
+    # What the last try died of: this one may be killed before it can say anything.
+    folder.failure_file(name).unlink(missing_ok=True)
     try:
         make(folder, name, parse(json.load(sys.stdin)))
     except HsslError as error:
@@ -121,7 +123,6 @@ def main(arguments: list[str]) -> int:
         return 1
     finally:
         lock.release()
-    folder.failure_file(name).unlink(missing_ok=True)
     return 0
 
 

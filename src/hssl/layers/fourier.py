@@ -156,7 +156,7 @@ class FourierFilters:
     ) -> None:
         """Add the gradient of `weight` to `d_weight`, and write that of the maps to `target`."""
         spectra = self._transform(maps, rectify)
-        d_products = self._restore_gradients(d_out, len(spectra))
+        d_products = self._restore_gradients(d_out)
         for part in self._parts(weight, _GRADIENT_BYTES):
             shape = (len(self._response[part]), d_out.shape[1], spectra.shape[-1])
             d_weights = self._workspace.take("weights", maps, *shape)
@@ -169,7 +169,7 @@ class FourierFilters:
         self._transform_gradients(spectra, maps, target, rectify)
 
     def _parts(self, weight: Tensor, limit: int) -> list[slice]:
-        """The products, as many at once as the weights of are within the limit."""
+        """The products, so many at once that their weights are within the limit."""
         count = max(_BATCH, limit // max(1, weight[0].numel() * weight.element_size()))
         return [slice(start, start + count) for start in range(0, self.products, count)]
 
@@ -231,7 +231,7 @@ class FourierFilters:
         coefficients = coefficients.reshape(self._length, count, height, out)
         target.copy_(torch.einsum("wl,lbgo->bogw", self._synthesis, coefficients))
 
-    def _restore_gradients(self, d_out: Tensor, products: int) -> Tensor:
+    def _restore_gradients(self, d_out: Tensor) -> Tensor:
         count, out, height, _ = d_out.shape
         d_coefficients = torch.einsum("wl,bogw->lbgo", self._synthesis, d_out).reshape(self._length, -1, out)
         d_products = self._blank("products", d_out, count * height, out)
@@ -287,7 +287,7 @@ class CompiledFourierFilters(FourierFilters):
         if maps is not target:
             target.copy_(maps)
 
-    def _restore_gradients(self, d_out: Tensor, products: int) -> Tensor:
+    def _restore_gradients(self, d_out: Tensor) -> Tensor:
         d_out = d_out.contiguous(memory_format=_LAST)
         count, out, height, _ = d_out.shape
         d_products = self._blank("products", d_out, count * height, out)

@@ -107,9 +107,9 @@ def seconds(plan: Plan, shape: ConvolutionShape, rates: Rates) -> float:
     pairs = channels * shape.out_channels
     if plan == "fourier":
         # Without their rim of zeros, as `separable` filters are too.
-        inset = max(0, (shape.kernel_size - shape.support) // 2 - shape.padding)
-        width = shape.in_size[1] - 2 * inset
-        length = width + max(0, shape.padding - (shape.kernel_size - shape.support) // 2)
+        padding = shape.padding - (shape.kernel_size - shape.support) // 2
+        width = shape.in_size[1] - 2 * max(0, -padding)
+        length = width + max(0, padding)
         products = (3 * length - 1) // 2
         transforms = 3 * _apart(channels) * length * (height * width + e * shape.support * out_height)
         transforms += 2 * _apart(shape.out_channels) * length * out_height * out_width

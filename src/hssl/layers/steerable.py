@@ -174,7 +174,7 @@ class SteerableConv2d(nn.Module):
         forms = {_FORMS[plan] for plan in plans}
         mix = self._mixing_weight().to(values.dtype) if forms - {"dense"} else None
         dense = self._row_kernels(layout).to(values.dtype) if "dense" in forms else None
-        if dense is not None and len(plans) == 1 and not rectify:
+        if dense is not None and plans == ["direct"] and not rectify:
             # One convolution with nothing to make for it: no blocks, and memory in whatever order it comes.
             return F.conv2d(last_if_one(values), last_if_one(dense[:, :, 0]), stride=self.stride, padding=padding)
         return self._convolve_with(mix, dense, values, plans, layout, padding, rectify)

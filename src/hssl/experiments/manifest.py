@@ -17,8 +17,10 @@ from hssl.errors import ConfigurationError, nearest
 from hssl.experiments import paper
 from hssl.experiments.recipes import MODES, STEMS, Stem, recipe, recipe_name
 
-Artefact = Literal["table1", "table2", "figure2-base-space", "figure2-distance"]
+Artefact = Literal["table1", "table2", "figure2-base-space", "figure2-distance", "beyond"]
 ARTEFACTS: tuple[Artefact, ...] = get_args(Artefact)
+OF_THE_PAPER: tuple[Artefact, ...] = ("table1", "table2", "figure2-base-space", "figure2-distance")
+"""What 'all' stands for."""
 FIGURE_DATASET: paper.Dataset = "cifar10"
 """The data of the paper's figure 2; any other of the tables can be asked for by name."""
 
@@ -46,6 +48,8 @@ class Cell:
         value: where a figure's point stands on its axis: extents of g0, or the largest distance (None for any).
         changes: fields by dotted name, over the recipe's.
         expected: the paper's number; None for points of figures, whose numbers the paper does not print.
+        study: beyond the paper, the question that the cell belongs to ('loss', 'streams'); None elsewhere.
+        variant: beyond the paper, the answer that it tries ('nt_xent', 'all').
     """
 
     artefact: Artefact
@@ -54,6 +58,8 @@ class Cell:
     value: float | None = None
     changes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     expected: paper.PaperNumber | None = None
+    study: str | None = None
+    variant: str | None = None
 
     @property
     def dataset(self) -> paper.Dataset:
@@ -85,21 +91,21 @@ class Cell:
 
 
 def cells(
-    artefacts: Iterable[str] = ARTEFACTS,
+    artefacts: Iterable[str] = OF_THE_PAPER,
     datasets: Sequence[str] | None = None,
     transformations: Sequence[str] | None = None,
 ) -> tuple[Cell, ...]:
     """The cells that were asked for, in the order of the paper.
 
     Args:
-        artefacts: names out of `ARTEFACTS`; 'all' is every one.
+        artefacts: names out of `ARTEFACTS`; 'all' is every one of the paper.
         datasets: of the tables' rows; None for all, and for CIFAR-10 in figure 2, as in the paper.
         transformations: None for all.
 
     Raises:
         ConfigurationError: a name that there is not (the nearest is named), or a choice that leaves no cell.
     """
-    asked = list(dict.fromkeys(name for word in artefacts for name in (ARTEFACTS if word == "all" else (word,))))
+    asked = list(dict.fromkeys(name for word in artefacts for name in (OF_THE_PAPER if word == "all" else (word,))))
     _known(asked, (*ARTEFACTS, "all"), "table or figure")
     _known(datasets or (), tuple(paper.EPOCHS), "data set")
     _known(transformations or (), tuple(get_args(Transformation)), "transformation")
@@ -131,7 +137,7 @@ def _cells_of(artefact: Artefact, stem: Stem, datasets: Sequence[str] | None) ->
                 yield Cell(artefact, stem, mode, expected=number)
         return
     structured = kind in ("Rot-Eq.", "CNN", "SESN")
-    if not structured or (datasets is None and dataset != FIGURE_DATASET):
+    if artefact == "beyond" or not structured or (datasets is None and dataset != FIGURE_DATASET):
         return
     if artefact == "figure2-distance":
         for distance in _DISTANCES[transformation]:

@@ -55,6 +55,8 @@ class Evaluation(_Part):
     linear_probe: Measure | None = None
     knn: Measure | None = None
     equivariance: Equivariance | None = None
+    equivariance_untrained: Equivariance | None = None
+    """The same measurement of the same network at its first weights."""
     data: dict[str, Any] = {}
     wall_seconds: float | None = None
 
@@ -76,6 +78,8 @@ class RunRecord(_Part):
     """Versions, device, threads, git revision, date."""
     wall_seconds: float | None
     """Training, the sum over its epochs, and evaluation."""
+    energy_joules: float | None = None
+    """What the devices that can tell drew over training and evaluation; None where none can."""
     evaluation: Evaluation
     metrics: tuple[dict[str, Any], ...]
     """One mapping an epoch (the first is 0), ascending: everything that was logged in it, the last value of each."""

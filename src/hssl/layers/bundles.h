@@ -1,13 +1,11 @@
 /* Arithmetic of neighbouring channels, compiled for one number type and one vector (see native.py):
      REAL   float or double
-     LANES  numbers in a vector; WIDTH channels, a multiple of it, are worked off together
-   and the geometry of a convolution of channels-last maps. */
+     LANES  numbers in a vector; WIDTH channels, a multiple of it, are worked off together. */
 
 #ifndef BUNDLES_H
 #define BUNDLES_H
 
-#include <stdlib.h>
-#include <string.h>
+#include "geometry.h"
 
 #define PARTS (WIDTH / LANES)
 
@@ -17,10 +15,6 @@ typedef REAL vector __attribute__((vector_size(LANES * sizeof(REAL)), aligned(si
 typedef struct {
     vector part[PARTS];
 } bundle;
-
-typedef struct {
-    long images, height, width, channels, stride, padding, out_height, out_width;
-} geometry;
 
 static inline bundle load(const REAL *from) {
     bundle values;
@@ -39,13 +33,6 @@ static inline void add(bundle *sum, bundle values, REAL factor) {
 static inline bundle plus(bundle one, bundle other, REAL factor) {
     add(&one, other, factor);
     return one;
-}
-
-static REAL *zeros(long count) {
-    const size_t bytes = ((size_t)count * sizeof(REAL) + 63) / 64 * 64;
-    REAL *found = aligned_alloc(64, bytes);
-    if (found) memset(found, 0, bytes);
-    return found;
 }
 
 /* One row of a map, WIDTH of its channels, rectified where asked. Not `value > 0 ? value : 0`, which would lose a NaN. */

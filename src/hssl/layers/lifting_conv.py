@@ -75,7 +75,7 @@ class LiftingConv2d(SteerableConv2d):
         """Whether these images are lifted by the plain formulation, one dense convolution for all streams.
 
         All streams read the same images: on a CPU that is beaten where convolutions for each stream leave out rims of
-        zeros. Elsewhere no plan was faster.
+        zeros or are compiled for few channels. Elsewhere no plan was faster.
         """
         if self.plan == "plain" or not self.plannable:
             return True
@@ -83,7 +83,7 @@ class LiftingConv2d(SteerableConv2d):
             return False
         if images.device.type != "cpu" or not self._aligned:
             return True
-        return not any(self._rim(stream) for stream in range(self.group.streams))
+        return not (self._narrow(images) or any(self._rim(stream) for stream in range(self.group.streams)))
 
     def _plain_rows(self, values: Tensor) -> Tensor:
         return self._convolve(values, groups=1)

@@ -29,8 +29,13 @@ from hssl.errors import ConfigurationError
 from hssl.files import cache_folder
 
 _HERE = Path(__file__).parent
-_HEADER = _HERE / "bundles.h"
+_HEADERS = (_HERE / "geometry.h", _HERE / "bundles.h")
 _REALS = {torch.float32: "float", torch.float64: "double"}
+# What shows that a compiler understands everything that there is.
+_TRIALS = {
+    "separable_filters.c": {"LANES": 1, "WIDTH": 1, "E": 1, "SIZE": 1},
+    "dense_convolution.c": {"REAL_BYTES": 4, "OUTS": 1, "TAPS": 5},
+}
 _VECTOR_BYTES = (64, 32, 16)
 
 _log = logging.getLogger(__name__)
@@ -77,17 +82,26 @@ def run(kernel: Callable[..., int], *arguments: Tensor | Geometry | int) -> None
         raise MemoryError("no memory for the rows that a filter works on")
 
 
-@functools.cache
 def kernels(source: str, dtype: torch.dtype, channels: int, e: int, size: int) -> ctypes.CDLL:
     """The kernels of a source file for maps of so many channels and [e, size] functions.
 
     Raises:
         OSError, subprocess.SubprocessError: it cannot be compiled, though `compiled_filters_exist`.
     """
+    lanes, width = _lanes(channels, dtype.itemsize)
+    return compiled(source, dtype, LANES=lanes, WIDTH=width, E=e, SIZE=size)
+
+
+@functools.cache
+def compiled(source: str, dtype: torch.dtype, **macros: int) -> ctypes.CDLL:
+    """The kernels of a source file for one type of numbers, with its macros.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it cannot be compiled, though `compiled_filters_exist`.
+    """
     compiler = _compiler()
     assert compiler is not None, "asked for without compiled_filters_exist"
-    lanes, width = _lanes(channels, dtype.itemsize)
-    return _library(compiler, source, {"REAL": _REALS[dtype], "LANES": lanes, "WIDTH": width, "E": e, "SIZE": size})
+    return _library(compiler, source, {"REAL": _REALS[dtype], **macros})
 
 
 def _lanes(channels: int, bytes_each: int) -> tuple[int, int]:
@@ -112,7 +126,8 @@ def _compiler() -> tuple[str, ...] | None:
                 continue
             command = (path, "-O3", processor, "-fopenmp", "-fPIC", "-shared")
             try:
-                _library(command, "separable_filters.c", {"REAL": "float", "LANES": 1, "WIDTH": 1, "E": 1, "SIZE": 1})
+                for source, macros in _TRIALS.items():
+                    _library(command, source, {"REAL": "float", **macros})
             except (OSError, subprocess.SubprocessError) as error:
                 problem = getattr(error, "stderr", None) or error
             else:
@@ -124,7 +139,7 @@ def _compiler() -> tuple[str, ...] | None:
 def _library(compiler: tuple[str, ...], source: str, macros: dict[str, Any]) -> ctypes.CDLL:
     definitions = [f"-D{name}={value}" for name, value in macros.items()]
     file_of_source = _HERE / source
-    texts = [_HEADER.read_text(), file_of_source.read_text()]
+    texts = [file.read_text() for file in (*_HEADERS, file_of_source)]
     name = hashlib.sha256(
         "\n".join([*texts, *compiler, *definitions, _version_of(compiler[0]), _processor()]).encode()
     ).hexdigest()[:32]

@@ -26,6 +26,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from hssl.layers.dense_convolution import pays
 from hssl.layers.native import compiled_filters_exist
 
 Plan = Literal["direct", "cropped", "separable", "fourier"]
@@ -66,6 +67,7 @@ class Rates:
     Attributes:
         dense: multiply-adds a second of a dense convolution with large maps.
         small_maps: the same where the kernel is as large as the map or larger.
+        narrow: the same of few channels, where compiled kernels pay (`hssl.layers.dense_convolution`).
         mixing: multiply-adds a second of a 1x1 convolution.
         filtering: values a second through all passes of one-dimensional filtering.
         products: multiply-adds a second of the products in the Fourier domain.
@@ -75,6 +77,7 @@ class Rates:
 
     dense: float
     small_maps: float
+    narrow: float
     mixing: float
     filtering: float
     products: float
@@ -83,13 +86,27 @@ class Rates:
 
 
 CPU_RATES = Rates(
-    dense=100e9, small_maps=60e9, mixing=100e9, filtering=1.2e9, products=80e9, transforms=40e9, weights=6e9
+    dense=100e9,
+    small_maps=60e9,
+    narrow=180e9,
+    mixing=100e9,
+    filtering=1.2e9,
+    products=80e9,
+    transforms=40e9,
+    weights=6e9,
 )
 # Filtered by torch's convolutions, where there are no compiled filters.
-CPU_RATES_OF_TORCH = replace(CPU_RATES, filtering=0.4e9, transforms=2e9)
+CPU_RATES_OF_TORCH = replace(CPU_RATES, narrow=100e9, filtering=0.4e9, transforms=2e9)
 # A guess, not measured: tensor cores make multiplications cheap beside memory, so that filtering pays at wide layers.
 GPU_RATES = Rates(
-    dense=150e12, small_maps=150e12, mixing=200e12, filtering=0.2e12, products=200e12, transforms=0.5e12, weights=0.1e12
+    dense=150e12,
+    small_maps=150e12,
+    narrow=150e12,
+    mixing=200e12,
+    filtering=0.2e12,
+    products=200e12,
+    transforms=0.5e12,
+    weights=0.1e12,
 )
 
 
@@ -124,6 +141,8 @@ def seconds(plan: Plan, shape: ConvolutionShape, rates: Rates) -> float:
         return 3 * pairs * positions * e**2 / rates.mixing + filtered / rates.filtering
     size = shape.kernel_size if plan == "direct" else shape.support
     rate = rates.small_maps if size >= min(shape.in_size) else rates.dense
+    if pays(channels, shape.out_channels, size, shape.rows):
+        rate = max(rate, rates.narrow)
     return 3 * pairs * positions * size**2 / rate
 
 

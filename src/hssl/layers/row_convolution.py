@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hssl.layers.compiled_filters import CompiledFilters
+from hssl.layers.dense_convolution import DenseConvolution, pays
 from hssl.layers.fourier import CompiledFourierFilters, FourierFilters, Workspace
 from hssl.layers.native import compiled_filters_exist
 from hssl.layers.separable import SeparableFilters
@@ -99,7 +100,9 @@ def _forward(
     for stretch in _stretches(rows, functions, kernels, counts, supports, forms, stride, padding, out):
         for part in stretch.parts:
             maps, target = stretch.crop(rows[part]), out[part]
-            if stretch.filters is None:
+            if stretch.dense is not None:
+                stretch.dense.convolve(maps, target, rectify)
+            elif stretch.filters is None:
                 block = F.relu(maps) if rectify else maps
                 found = F.conv2d(last_if_one(block), stretch.kernel, stride=stride, padding=stretch.padding)
                 if len(found) == len(out) and found.stride() == out.stride():
@@ -138,6 +141,9 @@ def _backward(
             if stretch.filters is not None:
                 weight, d_weight = weights.of(stretch.filters), weights.gradient_of(stretch.filters, precision)
                 stretch.filters.differentiate(maps, d_out, weight, d_weight, target, rectify)
+                continue
+            if stretch.dense is not None:
+                stretch.dense.differentiate(maps, d_out, stretch.crop_kernel(d_kernels), target, rectify)
                 continue
             block = F.relu(maps) if rectify else maps
             d_block, d_kernel, _ = torch.ops.aten.convolution_backward(
@@ -214,6 +220,7 @@ class _Stretch:
         self.parts: list[slice] = []
         self.padding, self.inset = max(0, padding - rim), max(0, rim - padding)
         self.filters: _Filters | None = None
+        self.dense: DenseConvolution | None = None
         self.kernel = torch.empty(0)
 
     def crop(self, maps: Tensor) -> Tensor:
@@ -253,6 +260,9 @@ def _stretches(
         floor = 4
         if _FORMS[form] == "dense":
             stretch.kernel = last_if_one(stretch.crop_kernel(kernels).contiguous(memory_format=_LAST))
+            if compiled and pays(channels, out_channels, support, count):
+                stretch.dense = DenseConvolution(stretch.kernel, stride, stretch.padding)
+                values = 0  # it makes nothing beside its output: one block
         else:
             functions_s = functions[stream, :, rim : size - rim]
             taps, floor = e**2, 2

@@ -29,6 +29,7 @@ from hssl.layers.basis import (
     hermite_gauss_functions,
     support,
 )
+from hssl.layers.dense_convolution import pays
 from hssl.layers.layout import RowLayout
 from hssl.layers.native import compiled_filters_exist
 from hssl.layers.plain import PlainConv2d, pad_circular
@@ -174,10 +175,15 @@ class SteerableConv2d(nn.Module):
         forms = {_FORMS[plan] for plan in plans}
         mix = self._mixing_weight().to(values.dtype) if forms - {"dense"} else None
         dense = self._row_kernels(layout).to(values.dtype) if "dense" in forms else None
-        if dense is not None and plans == ["direct"] and not rectify:
+        if dense is not None and plans == ["direct"] and not rectify and not self._narrow(values):
             # One convolution with nothing to make for it: no blocks, and memory in whatever order it comes.
             return F.conv2d(last_if_one(values), last_if_one(dense[:, :, 0]), stride=self.stride, padding=padding)
         return self._convolve_with(mix, dense, values, plans, layout, padding, rectify)
+
+    def _narrow(self, rows: Tensor) -> bool:
+        """Whether so many rows are convolved by compiled dense kernels."""
+        size = self._full_kernel_size
+        return compiled_filters_exist(rows) and pays(self.in_channels, self.out_channels, size, len(rows))
 
     def _convolve_with(
         self,

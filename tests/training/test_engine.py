@@ -616,6 +616,16 @@ def test_evaluation_of_a_finished_run(mode: str, finished: dict[str, Path]) -> N
     assert evaluation["readout"]["accuracy"] == pytest.approx(metrics(finished[mode])[-1]["test/accuracy"], abs=1e-4)
 
 
+@pytest.mark.parametrize("mode", ["frozen", "h-ssl"])
+def test_equivariance_before_training_is_that_of_the_frozen_network(mode: str, tmp_path: Path) -> None:
+    train(tiny(mode, transformation="scale", backbone__width=0.1, optimizer__learning_rate=4.0), tmp_path)
+    evaluation = evaluate_run(tmp_path)
+    before, after = (evaluation[name]["errors"] for name in ("equivariance_untrained", "equivariance"))
+    assert before.keys() == after.keys()
+    # What no training touched is measured twice; what was trained no longer is what it was.
+    assert (before == pytest.approx(after, rel=1e-5)) == (mode == "frozen")
+
+
 def test_evaluation_twice_gives_the_same(finished: dict[str, Path]) -> None:
     first, second = (evaluate_run(finished["h-ssl"]) for _ in range(2))
     assert {**first, "wall_seconds": 0} == {**second, "wall_seconds": 0}

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from hssl.backbones import randomize_statistics
+from hssl.backbones import Backbone, randomize_statistics
 from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import DataSets, Store, load_data
 from hssl.errors import ConfigurationError, DataError, RunFolderError
@@ -100,6 +100,8 @@ def train(config: Config, out: Path) -> dict[str, Any]:
 def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
     """Readout, linear probe, kNN and equivariance of a finished or interrupted run; written to its `evaluation.json`.
 
+    Equivariance is measured twice, on the run's network and on the same network before training.
+
     Args:
         run: the run's folder.
         data_root: where the run's data lies now; None for where it lay in training.
@@ -131,6 +133,7 @@ def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
     count = min(config.evaluation.equivariance_images, len(test_store))
     images = test_store.batch(torch.arange(count, device=device))
     report = equivariance_report(module.backbone.float(), images)
+    untrained = equivariance_report(_untrained(config, data.channels, train_store).float(), images)
     epochs = int(checkpoint["epoch"]) + 1
     evaluation = {
         "recipe": config.recipe,
@@ -142,6 +145,7 @@ def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
         "complete": epochs >= config.trainer.epochs,
         **figures,
         "equivariance": report.as_dict(),
+        "equivariance_untrained": untrained.as_dict(),
         "data": {
             "source": data.source,
             "train_images": len(data.train),
@@ -358,6 +362,13 @@ def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
             remedy="put the data of the run back, or train a new run",
         ) from error
     return module, data, checkpoint
+
+
+def _untrained(config: Config, channels: int, store: Store) -> Backbone:
+    """The run's network as it was before training, its BatchNorm statistics those of the images, as a frozen one's."""
+    backbone = SSLModule(config, channels, None).backbone.to(store.device)
+    calibrate(backbone, store)
+    return backbone
 
 
 def _readout(module: SSLModule, config: Config, train_store: Store, test_store: Store) -> dict[str, Any]:

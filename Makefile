@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: install demo test lint types imports format results-quick bench bench-gpu readme picture clean
+.PHONY: install demo test test-gpu lint types imports format results-quick bench bench-gpu readme picture clean
 
 install: $(VENV)/.installed
 
@@ -19,9 +19,13 @@ demo: install
 test: install lint types imports
 	$(BIN)/pytest
 
+# What only a GPU shows, with the torch that is installed there: make test-gpu BIN=path/to/its/bin
+test-gpu:
+	$(BIN)/python -m pytest tests_gpu
+
 lint: install
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests tests_gpu
+	$(BIN)/ruff format --check src tests tests_gpu
 
 types: install
 	$(BIN)/mypy
@@ -30,8 +34,8 @@ imports: install
 	$(BIN)/lint-imports
 
 format: install
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests tests_gpu
+	$(BIN)/ruff format src tests tests_gpu
 
 # Minutes a run and 36 runs: an hour or so on two CPU cores. What is done is not repeated.
 DATA ?= $(or $(HSSL_DATA),../shared/data)

@@ -100,11 +100,12 @@ def _layers(rounds: int, device: torch.device) -> Rows:
 
 
 def _step(rounds: int, device: torch.device) -> Rows:
-    for case in step.CASES:
+    cases = [case.on(device) for case in step.CASES]
+    for case in cases:
         for mode in ("hssl", "assl"):
             yield step.against_plain(case, mode, rounds, device)
-    yield step.one_forward_against_two(step.TRANSLATION, rounds, device)
-    for case in step.CASES:
+    yield step.one_forward_against_two(step.TRANSLATION.on(device), rounds, device)
+    for case in cases:
         for mode in ("hssl", "assl"):
             yield step.share_outside(case, mode, rounds, device)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hssl.errors import GroupError, SizeError
+from hssl.transfer import moved
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,9 +63,7 @@ class Streams:
 
     def to(self, device: torch.device) -> Streams:
         """The same streams with their tables on a device; nothing waits."""
-        return replace(
-            self, images=self.images.to(device, non_blocking=True), slots=self.slots.to(device, non_blocking=True)
-        )
+        return replace(self, images=moved(self.images, device), slots=moved(self.slots, device))
 
     @property
     def order(self) -> int:

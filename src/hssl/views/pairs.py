@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hssl.errors import ConfigurationError
 from hssl.groups import BaseSpace, Distance, GroupFeatures, StreamFeatures, Streams
+from hssl.transfer import moved
 
 # Images, and where views are sampled the streams to compute, to features.
 Encode = Callable[..., GroupFeatures | StreamFeatures]
@@ -44,15 +45,11 @@ class Pairs:
 
     def to(self, device: torch.device) -> Pairs:
         """The same pairs on a device."""
-
-        def move(values: Tensor | None) -> Tensor | None:
-            return None if values is None else values.to(device, non_blocking=True)
-
         return Pairs(
-            self.positions_1.to(device, non_blocking=True),
-            self.positions_2.to(device, non_blocking=True),
-            move(self.parameters_1),
-            move(self.parameters_2),
+            moved(self.positions_1, device),
+            moved(self.positions_2, device),
+            None if self.parameters_1 is None else moved(self.parameters_1, device),
+            None if self.parameters_2 is None else moved(self.parameters_2, device),
             None if self.streams is None else self.streams.to(device),
         )
 

@@ -1,0 +1,1 @@
+"""What each command of `hssl` does. Imports nothing by itself, and nothing heavy before a command needs it."""

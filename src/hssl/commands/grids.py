@@ -1,0 +1,102 @@
+"""`hssl compare`, `reproduce` and `report`: many runs and what they show together."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hssl.commands.terminal import table
+from hssl.errors import ConfigurationError, RunFolderError
+from hssl.training.notices import without_notices
+
+if TYPE_CHECKING:
+    from hssl.experiments.cell import GridFolder
+    from hssl.experiments.manifest import Cell
+    from hssl.experiments.reproduce import Task
+
+
+def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
+    """Rows of the paper's tables, every mode and seed, one after the other in this process."""
+    from hssl.config import override
+    from hssl.experiments.recipes import MODES, find_stem, recipe, recipe_name
+
+    stems = tuple(dict.fromkeys(find_stem(stem).name for stem in arguments.stems))
+    spelled = dict(MODES) | {str(mode): mode for mode in MODES.values()}
+    asked = list(MODES) if arguments.modes is None else arguments.modes
+    for word in asked:
+        if word not in spelled:
+            raise ConfigurationError(f"there is no mode '{word}' to compare", accepted=", ".join(MODES))
+    modes = tuple(dict.fromkeys(spelled[word] for word in asked))
+    seeds = tuple(dict.fromkeys(arguments.seeds))
+    for field, option in (("seed", "--seeds"), ("mode", "--modes")):
+        if field in overrides:
+            raise ConfigurationError(f"a comparison sets '{field}' itself", remedy=f"give {option} instead")
+    for stem in stems:  # every configuration of the comparison holds, before the first run starts
+        for seed in seeds:
+            changes: dict[str, Any] = {**overrides, "seed": seed}
+            override(recipe(recipe_name(stem, modes[0]), arguments.budget), changes)
+    out = arguments.out or Path("runs") / f"{'+'.join(stems)}-{arguments.budget}"
+    if out.exists() and not out.is_dir():
+        raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
+    with without_notices():
+        from hssl.experiments.compare import compare as make_and_show
+
+        return make_and_show(stems, modes, seeds, arguments.budget, overrides, out)
+
+
+def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
+    """Cells of the paper's tables and figures, each run in a process of its own, and the report."""
+    from hssl.experiments.cell import GridFolder
+    from hssl.experiments.manifest import cells
+    from hssl.experiments.reproduce import tasks
+
+    chosen = cells(arguments.artefacts, arguments.datasets, arguments.transformations)
+    work = tasks(chosen, range(arguments.seeds), arguments.budget, overrides)
+    out = arguments.out or Path("runs") / f"reproduce-{arguments.budget}"
+    if out.exists() and not out.is_dir():
+        raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
+    folder = GridFolder(out)
+    if arguments.list:
+        return _list(chosen, work, folder)
+    with without_notices():
+        from hssl.experiments.reproduce import run
+        from hssl.experiments.reproduction import entries, lines, statements, write_reproduction
+
+        outcome = run(work, folder, arguments.jobs)
+        if outcome.records:
+            found = [entry for entry in entries(outcome.records, outcome.failures) if entry.cell in chosen]
+            columns = ("where", "run", "ours %", "runs", "paper %", "ours - paper (95 %)")
+            table(columns, lines(found), droppable=("where", "ours - paper (95 %)"))
+            for statement in statements(found):
+                print(statement)
+            print(f"\nreport: {write_reproduction(out)}")
+    for name, message in outcome.failures.items():
+        print(f"\nfailed: {name}\n{message}", file=sys.stderr)
+    if outcome.failures:
+        total = f"{len(outcome.failures)} of {len(work)} runs failed"
+        print(f"\n{total}; the same command tries them again", file=sys.stderr)
+    return 1 if outcome.failures else 0
+
+
+def report(out: Path) -> int:
+    """Write the report of a grid's folder and say where it is."""
+    from hssl.experiments.reproduction import write_reproduction
+
+    print(write_reproduction(out))
+    return 0
+
+
+def _list(chosen: Sequence[Cell], work: Sequence[Task], folder: GridFolder) -> int:
+    """Each cell with the paper's number and how many of its runs are done."""
+    rows = []
+    for cell in chosen:
+        names = [task.name for task in work if task.name.startswith(f"{cell.run}-{task.config.budget}-seed")]
+        done = sum(folder.record_file(name).exists() for name in names)
+        failed = sum(folder.failure_file(name).exists() for name in names)
+        state = f"{done} of {len(names)}" + (f", {failed} failed" if failed else "")
+        rows.append((cell.artefact, cell.run, "-" if cell.expected is None else str(cell.expected), state))
+    table(("where", "run", "paper %", "done"), rows)
+    return 0

@@ -16,7 +16,7 @@ import yaml
 
 import hssl
 from hssl.cli import COMMANDS, main
-from hssl.config import Config, load
+from hssl.config import Config, load, override
 from hssl.errors import DataError
 from hssl.experiments.recipes import describe, recipe, recipe_names
 
@@ -77,6 +77,11 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setitem(sys.modules, "hssl.training.engine", training)
     monkeypatch.setitem(sys.modules, "hssl.experiments.compare", comparing)
     return stand_in
+
+
+@pytest.fixture(autouse=True)
+def _no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HSSL_DATA", raising=False)
 
 
 @pytest.fixture
@@ -428,6 +433,27 @@ def test_the_data_of_a_run_may_lie_elsewhere_now(
     capsys.readouterr()
     words = ("equivariance", str(run_folder), "--data.root=/moved", "--data.name", "mnist")
     assert "--data.name" in refused(capsys, *words)
+
+
+def test_data_is_found_in_the_folder_of_the_environment(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, out = tmp_path / "data" / "mnist", str(tmp_path / "x")
+    place.mkdir(parents=True)
+    monkeypatch.setenv("HSSL_DATA", str(place.parent))
+    for words in ((), ("--data.root", "mine"), ("--data.root", "none")):
+        assert main(["train", "mnist-scale-hssl", *words, "--out", out]) == 0
+    assert [config.data.root for config, _ in engine.asked] == [str(place), "mine", None]
+    run = tmp_path / "run"
+    run.mkdir()
+    for root, asked in ((None, str(place)), (str(tmp_path), None), (str(tmp_path / "gone"), str(place))):
+        engine.asked.clear()
+        config = override(recipe("mnist-scale-hssl", "smoke"), {"data.root": root})
+        (run / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+        assert main(["evaluate", str(run)]) == 0
+        assert main(["evaluate", str(run), "--data.root", "mine"]) == 0
+        assert main(["equivariance", str(run)]) == 0
+        assert engine.asked == [(run, asked), (run, "mine"), (None, run, asked)]
 
 
 def test_compare_hands_over_rows_modes_and_seeds(engine: Engine, tmp_path: Path) -> None:

@@ -210,8 +210,13 @@ def _epilog(command: str) -> str | None:
     return {
         "train": f"{_OVERRIDES}\n\nExample:\n    hssl train mnist-scale-hssl --budget quick --out runs/x",
         "equivariance": f"{_OVERRIDES}\n\nExample:\n    hssl equivariance mnist-rotation-hssl",
-        "reproduce": f"{_OVERRIDES}\n\nA run that is there is not made again; an interrupted one goes on. Several of\n"
-        "these may work on one folder at once.\n\nExample:\n    hssl reproduce table1 --datasets mnist --budget smoke",
+        "reproduce": f"{_OVERRIDES}\n\n"
+        "--data.root DIR holds a sub-folder for each data set that is asked for: mnist,\n"
+        "cifar10, tiny-imagenet; with a single one it may be the data's own folder.\n"
+        "Without it they are looked for in HSSL_DATA, then on the hub.\n\n"
+        "A run that is there is not made again; an interrupted one goes on. Several of\n"
+        "these may work on one folder at once.\n\n"
+        "Example:\n    hssl reproduce table1 --datasets mnist --budget smoke",
         "bench": "layers: every layer of the paper's networks. step: a whole training step. loss: time and memory\n"
         "against N. data: batches and views against a loader. scaling: batch, |G|, width, resolution.\n\n"
         "Example:\n    hssl bench step --rounds 3 --json step.json",

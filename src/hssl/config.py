@@ -37,7 +37,8 @@ class DataConfig(_Section):
 
     name: str = Field(default="digits", description="digits, mnist, cifar10, tiny-imagenet, folder, or hub:OWNER/NAME")
     root: str | None = Field(
-        default=None, description="folder with the data; none: embedded (digits) or fetched from the hub"
+        default=None,
+        description="folder with the data; none: embedded (digits), a sub-folder of HSSL_DATA, or fetched from the hub",
     )
     resolution: int = Field(default=29, ge=8, le=1024, description="height and width in pixels that the network sees")
     fit: Literal["pad", "resize"] = Field(default="pad", description="how an image gets to the resolution")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from hssl.config import Config
 from hssl.errors import ConfigurationError, RunFolderError
 from hssl.experiments.compare import compare
 from hssl.experiments.record import read
@@ -89,3 +90,23 @@ def test_a_run_that_was_deleted_is_measured_anew(images: Path, tmp_path: Path) -
         Image.new("L", (13, 13), 200).save(place)
     assert row(images, tmp_path / "out") == 0
     assert read(file).evaluation != first.evaluation
+
+
+def test_each_recipe_finds_its_data_in_the_folder_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [tmp_path / name for name in ("mnist", "cifar10")]
+    for place in places:
+        place.mkdir()
+    monkeypatch.setenv("HSSL_DATA", str(tmp_path))
+    asked: list[str | None] = []
+
+    def keep(config: Config, *_: Any) -> None:
+        asked.append(config.data.root)
+        raise RunFolderError("enough")
+
+    monkeypatch.setattr(engine, "train", keep)
+    stems = ["mnist-rotation", "cifar10-rotation", "digits-rotation"]
+    for overrides in ({}, {"data.root": "mine"}):
+        compare(stems[: 2 if overrides else 3], ["h-ssl"], [0], "smoke", overrides, tmp_path / "out")
+    assert asked == [*map(str, places), None, "mine", "mine"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hssl.commands.terminal import table
 from hssl.errors import ConfigurationError, RunFolderError
+from hssl.places import from_environment
 from hssl.training.notices import without_notices
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path) -> int:
     """Train a recipe or a file's configuration into `out`."""
     config = _configuration(name, budget, overrides, "paper")
+    if "data.root" not in overrides:
+        config = from_environment(config)
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
     with without_notices():
@@ -40,7 +43,7 @@ def evaluate(run: Path, data_root: str | None) -> int:
     with without_notices():
         from hssl.training.engine import evaluate_run
 
-        result = evaluate_run(run, data_root)
+        result = evaluate_run(run, data_root or _moved_to(run))
     _print_evaluation(result)
     return 0
 
@@ -65,7 +68,8 @@ def equivariance(subject: str, budget: str | None, overrides: Mapping[str, str])
     with without_notices():
         from hssl.training.engine import measure_equivariance
 
-        entry = measure_equivariance(config, run, overrides.get("data.root") if run else None)
+        root = overrides.get("data.root") or _moved_to(run) if run else None
+        entry = measure_equivariance(config, run, root)
     weights = "trained weights" if run else f"random weights, width {config.backbone.width:g}" if config else ""
     print(f"{subject} ({weights})")
     _print_equivariance(entry)
@@ -111,6 +115,17 @@ def _check_run(run: Path) -> None:
             arrived=f"a folder with {shown}" if inside else "an empty folder",
             accepted="a folder that 'hssl train' has made",
         )
+
+
+def _moved_to(run: Path) -> str | None:
+    """Where HSSL_DATA has the data of a run that lies no more where it lay; None for as the run says."""
+    from hssl.training.run_folder import RunFolder
+
+    config = RunFolder(run).config().with_absolute_root()
+    if config.data.root is not None and Path(config.data.root).exists():
+        return None
+    nowhere = config.model_copy(update={"data": config.data.model_copy(update={"root": None})})
+    return from_environment(nowhere).data.root
 
 
 def _print_evaluation(result: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from hssl.experiments.recipes import recipe, recipe_name
 from hssl.experiments.record import RunRecord, collect, read, write
 from hssl.experiments.report import budget_statement, write_report
 from hssl.experiments.tables import comparison_table, to_rich
+from hssl.places import from_environment
 
 
 def compare(
@@ -56,6 +57,8 @@ def compare(
         name = recipe_name(stem, mode)
         cell = f"{name}-{budget}-seed{seed}"
         configurations[cell] = override(recipe(name, budget), {**overrides, "seed": seed})
+        if "data.root" not in overrides:
+            configurations[cell] = from_environment(configurations[cell])
         try:
             check(configurations[cell])
         except HsslError:

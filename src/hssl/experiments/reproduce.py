@@ -22,8 +22,10 @@ from rich.console import Console
 from hssl.config import Config
 from hssl.errors import ConfigurationError, HsslError
 from hssl.experiments.cell import BUSY, GridFolder
+from hssl.experiments.data_check import check_data
 from hssl.experiments.manifest import Cell
 from hssl.experiments.record import RunRecord
+from hssl.places import below, from_environment
 
 # Seconds between two looks at a run that another process makes.
 _PATIENCE = 2.0
@@ -54,6 +56,9 @@ class Outcome:
 def tasks(cells: Sequence[Cell], seeds: Sequence[int], budget: str, changes: Mapping[str, Any]) -> list[Task]:
     """The runs behind cells, seeds outermost: after one round every cell has a number. A shared run is there once.
 
+    'data.root' is a folder with a sub-folder for each data set (see `hssl.places`), and 'none' the hub; left out it is
+    HSSL_DATA, or the hub.
+
     Raises:
         ConfigurationError: fields that do not hold, or a field that the grid sets itself.
     """
@@ -63,12 +68,18 @@ def tasks(cells: Sequence[Cell], seeds: Sequence[int], budget: str, changes: Map
     ):
         if name in changes:
             raise ConfigurationError(f"a reproduction sets '{name}' itself", remedy=remedy)
+    alone = len({cell.dataset for cell in cells}) == 1
     found: dict[str, Task] = {}
     for seed in seeds:
         for cell in cells:
             name = f"{cell.run}-{budget}-seed{seed}"
             if name not in found:
-                found[name] = Task(name, cell.configuration(budget, seed, changes))
+                config = cell.configuration(budget, seed, changes)
+                if config.data.root is not None:
+                    config = below(config, config.data.root, alone=alone)
+                elif "data.root" not in changes:
+                    config = from_environment(config)
+                found[name] = Task(name, config)
     return list(found.values())
 
 
@@ -82,12 +93,13 @@ def run(work: Sequence[Task], folder: GridFolder, jobs: int | None = None, conso
         console: where progress is told.
 
     Raises:
+        DataError: the data of a missing run is not there; no run has been started then.
         KeyboardInterrupt: after the processes were told to stop; what they did is kept.
     """
     console = console or Console(stderr=True)
     devices = _devices()
     jobs = jobs or max(1, len(devices))
-    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    missing: list[Task] = []
     records: dict[str, RunRecord] = {}
     failures: dict[str, str] = {}
     for task in work:
@@ -96,11 +108,14 @@ def run(work: Sequence[Task], folder: GridFolder, jobs: int | None = None, conso
         except HsslError:
             record = None  # the run's own process mends it, or says what is wrong
         if record is None:
-            waiting.put(task)
+            missing.append(task)
         else:
             records[task.name] = record
-    open_runs = len(work) - len(records)
     console.print(f"{len(work)} runs, {len(records)} of them done, {jobs} at a time, in {folder.path}", highlight=False)
+    check_data(task.config for task in missing)
+    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    for task in missing:
+        waiting.put(task)
     pool = _Pool(folder, jobs, devices)
     lock = threading.Lock()
     told = 0
@@ -121,7 +136,7 @@ def run(work: Sequence[Task], folder: GridFolder, jobs: int | None = None, conso
                 records[task.name] = record
                 readout = record.evaluation.readout
                 said = f"done in {seconds:.0f} s" + ("" if readout is None else f", readout {readout.accuracy:.1f} %")
-            console.print(f"{told} of {open_runs}: {task.name} {said}", highlight=False, markup=False)
+            console.print(f"{told} of {len(missing)}: {task.name} {said}", highlight=False, markup=False)
 
     pool.work_off(waiting, tell)
     return Outcome({task.name: records[task.name] for task in work if task.name in records}, failures)

@@ -524,7 +524,7 @@ def test_the_cells_of_the_paper_are_listed_without_making_any(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("reproduce table3", "no table or figure 'table3'"),
+        ("reproduce table3", "no table, figure or study 'table3'"),
         ("reproduce table1 --datasets minst", "did you mean 'mnist'"),
         ("reproduce table1 --seed 3", "give --seeds"),
         ("reproduce table1 --trainer.epoch 3", "did you mean 'trainer.epochs'"),

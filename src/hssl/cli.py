@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 from hssl import __version__
 from hssl.commands import bench, catalogue, grids, runs
 from hssl.errors import ConfigurationError, HsslError, nearest
+from hssl.experiments.beyond import STUDIES
 from hssl.experiments.budgets import BUDGET_NAMES
-from hssl.experiments.manifest import ARTEFACTS
+from hssl.experiments.manifest import OF_THE_PAPER
 
 COMMANDS = {
     "recipes": "list the recipes, or every field of the configuration",
@@ -179,7 +180,10 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     compare.option("--out", type=Path, metavar="DIR", help="runs and report (default: runs/STEM-BUDGET)")
 
     reproduce = commands["reproduce"]
-    reproduce.option("artefacts", nargs="+", metavar="WHAT", help=f"of {', '.join(ARTEFACTS)}, all")
+    reproduce.option(
+        "artefacts", nargs="+", metavar="WHAT",
+        help=f"{', '.join(OF_THE_PAPER)}, all (of these); beyond (the paper), or of its studies {', '.join(STUDIES)}",
+    )  # fmt: skip
     reproduce.option("--datasets", nargs="+", metavar="DATA", help="of mnist, cifar10, tiny-imagenet (default: all)")
     reproduce.option("--transformations", nargs="+", metavar="T", help="of rotation, translation, scale (default: all)")
     reproduce.option("--seeds", type=_at_least_one, default=1, metavar="N", help="runs a cell, seeds 0 to N-1")

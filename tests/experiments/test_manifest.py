@@ -75,6 +75,7 @@ def test_all_is_everything_and_choices_narrow_it() -> None:
     everything = cells(["all"])
     assert everything == cells()
     assert {cell.artefact for cell in everything} == set(OF_THE_PAPER)
+    assert {cell.study for cell in everything} == {None}
     narrow = cells(["all"], ["mnist"], ["scale"])
     assert {(cell.dataset, cell.transformation) for cell in narrow} == {("mnist", "scale")}
 
@@ -82,10 +83,10 @@ def test_all_is_everything_and_choices_narrow_it() -> None:
 @pytest.mark.parametrize(
     ("artefacts", "datasets", "transformations", "message"),
     [
-        (["table3"], None, None, "no table or figure 'table3'"),
+        (["table3"], None, None, "no table, figure or study 'table3'"),
         (["table1"], ["minst"], None, "did you mean 'mnist'"),
         (["table1"], None, ["rotate"], "did you mean 'rotation'"),
-        (["table2"], ["tiny-imagenet"], None, "the paper has no cell there"),
+        (["table2"], ["tiny-imagenet"], None, "there is no cell there"),
     ],
 )
 def test_what_there_is_not_is_said(

@@ -53,7 +53,7 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     from hssl.experiments.manifest import cells
     from hssl.experiments.reproduce import tasks
 
-    chosen = cells(arguments.artefacts, arguments.datasets, arguments.transformations)
+    chosen = cells(arguments.artefacts, arguments.datasets, arguments.transformations, arguments.budget)
     work = tasks(chosen, range(arguments.seeds), arguments.budget, overrides)
     out = arguments.out or Path("runs") / f"reproduce-{arguments.budget}"
     if out.exists() and not out.is_dir():
@@ -97,6 +97,8 @@ def _list(chosen: Sequence[Cell], work: Sequence[Task], folder: GridFolder) -> i
         done = sum(folder.record_file(name).exists() for name in names)
         failed = sum(folder.failure_file(name).exists() for name in names)
         state = f"{done} of {len(names)}" + (f", {failed} failed" if failed else "")
-        rows.append((cell.artefact, cell.run, "-" if cell.expected is None else str(cell.expected), state))
+        rows.append(
+            (cell.study or cell.artefact, cell.run, "-" if cell.expected is None else str(cell.expected), state)
+        )
     table(("where", "run", "paper %", "done"), rows)
     return 0

@@ -1,4 +1,4 @@
-"""Every cell of the paper's tables and figures as a run that this package can make. Imports no torch.
+"""Every cell of the paper's tables and figures, and of the studies beyond, as a run to make. Imports no torch.
 
 A cell is one number of the paper, or one point of a figure: which table or figure it stands in, the recipe and the
 fields that make it, and what the paper reports there. Two cells may be the same run (|g0| = 1 in figure 2 is table
@@ -12,15 +12,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from hssl.config import Config, Mode, Transformation, override
+from hssl.config import BudgetName, Config, Mode, Transformation, override
 from hssl.errors import ConfigurationError, nearest
 from hssl.experiments import paper
+from hssl.experiments.beyond import STUDIES, Study, effective, word
 from hssl.experiments.recipes import MODES, STEMS, Stem, recipe, recipe_name
 
 Artefact = Literal["table1", "table2", "figure2-base-space", "figure2-distance", "beyond"]
 ARTEFACTS: tuple[Artefact, ...] = get_args(Artefact)
 OF_THE_PAPER: tuple[Artefact, ...] = ("table1", "table2", "figure2-base-space", "figure2-distance")
 """What 'all' stands for."""
+_Row = tuple[paper.Dataset, Transformation, paper.BackboneKind]
+# Recipes of studies that no table of the paper has.
+_ROWS_BEYOND: dict[str, _Row] = {"tiny-imagenet-translation": ("tiny-imagenet", "translation", "CNN")}
 FIGURE_DATASET: paper.Dataset = "cifar10"
 """The data of the paper's figure 2; any other of the tables can be asked for by name."""
 
@@ -39,7 +43,7 @@ _DISTANCES: dict[Transformation, tuple[float | None, ...]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of the paper or point of its figures.
+    """One number of the paper, point of its figures, or number beyond it.
 
     Attributes:
         artefact: the table or figure.
@@ -48,8 +52,9 @@ class Cell:
         value: where a figure's point stands on its axis: extents of g0, or the largest distance (None for any).
         changes: fields by dotted name, over the recipe's.
         expected: the paper's number; None for points of figures, whose numbers the paper does not print.
-        study: beyond the paper, the question that the cell belongs to ('loss', 'streams'); None elsewhere.
-        variant: beyond the paper, the answer that it tries ('nt_xent', 'all').
+        study: beyond the paper, the question that the cell belongs to (a name out of `beyond.STUDIES`); None elsewhere.
+        variant: beyond the paper, the answer that it tries ('nt-xent', 'all').
+        budget: beyond the paper, the budget that `changes` are over: what its recipes have already is no change.
     """
 
     artefact: Artefact
@@ -60,32 +65,38 @@ class Cell:
     expected: paper.PaperNumber | None = None
     study: str | None = None
     variant: str | None = None
+    budget: str | None = None
 
     @property
     def dataset(self) -> paper.Dataset:
-        assert self.stem.row is not None
-        return self.stem.row[0]
+        return _row(self.stem)[0]
 
     @property
     def transformation(self) -> Transformation:
-        assert self.stem.row is not None
-        return self.stem.row[1]
+        return _row(self.stem)[1]
+
+    @property
+    def network(self) -> paper.BackboneKind:
+        """As the paper's tables call it."""
+        return _row(self.stem)[2]
 
     @property
     def run(self) -> str:
-        """The name of the run, the same for cells that share one: 'cifar10-scale-hssl', 'cifar10-scale-hssl-base-3'."""
-        name = recipe_name(self.stem.name, self.mode)
-        if not self.changes:
-            return name
-        word = "base" if self.artefact == "figure2-base-space" else "distance"
-        return f"{name}-{word}-{self.value:g}"
+        """The name of the run, the same for cells that share one: 'cifar10-scale-hssl', 'cifar10-scale-hssl-base-3'.
+
+        It names what is changed over the recipe, so cells share a name exactly where they share a configuration.
+        """
+        return "-".join([recipe_name(self.stem.name, self.mode), *(word(*change) for change in self.changes.items())])
 
     def configuration(self, budget: str, seed: int, changes: Mapping[str, Any]) -> Config:
         """The run's configuration: the recipe's, then the cell's fields, then those asked for.
 
         Raises:
             ConfigurationError: no such budget, or fields that do not hold.
+            ValueError: a study's cell of another budget.
         """
+        if self.budget not in (None, budget):
+            raise ValueError(f"{self.run} is a cell of the budget {self.budget}, not of {budget}")
         name = recipe_name(self.stem.name, self.mode)
         return override(recipe(name, budget), {**self.changes, **changes, "seed": seed})
 
@@ -94,37 +105,61 @@ def cells(
     artefacts: Iterable[str] = OF_THE_PAPER,
     datasets: Sequence[str] | None = None,
     transformations: Sequence[str] | None = None,
+    budget: BudgetName = "quick",
 ) -> tuple[Cell, ...]:
     """The cells that were asked for, in the order of the paper.
 
     Args:
-        artefacts: names out of `ARTEFACTS`; 'all' is every one of the paper.
+        artefacts: names out of `ARTEFACTS` or of studies beyond the paper (`beyond.STUDIES`); 'all' is every one of
+            the paper, 'beyond' every study.
         datasets: of the tables' rows; None for all, and for CIFAR-10 in figure 2, as in the paper.
         transformations: None for all.
+        budget: of the runs. It matters beyond the paper alone, where a variant that the budget's recipes have already
+            is the recipe's run.
 
     Raises:
         ConfigurationError: a name that there is not (the nearest is named), or a choice that leaves no cell.
     """
-    asked = list(dict.fromkeys(name for word in artefacts for name in (OF_THE_PAPER if word == "all" else (word,))))
-    _known(asked, (*ARTEFACTS, "all"), "table or figure")
+    several = {"all": OF_THE_PAPER, "beyond": tuple(STUDIES)}
+    asked = list(dict.fromkeys(name for word in artefacts for name in several.get(word, (word,))))
+    _known(asked, (*ARTEFACTS, *STUDIES, "all"), "table, figure or study")
     _known(datasets or (), tuple(paper.EPOCHS), "data set")
     _known(transformations or (), tuple(get_args(Transformation)), "transformation")
     rows = [
         stem
         for stem in STEMS.values()
-        if stem.row is not None
-        and (datasets is None or stem.row[0] in datasets)
-        and (transformations is None or stem.row[1] in transformations)
+        if (stem.row is not None or stem.name in _ROWS_BEYOND)
+        and (datasets is None or _row(stem)[0] in datasets)
+        and (transformations is None or _row(stem)[1] in transformations)
     ]
-    found = tuple(cell for name in asked for stem in rows for cell in _cells_of(cast(Artefact, name), stem, datasets))
+    found: list[Cell] = []
+    for name in asked:
+        if name in STUDIES:
+            found += [cell for stem in rows for cell in _cells_beyond(STUDIES[name], stem, budget)]
+        else:
+            of_the_paper = [stem for stem in rows if stem.row is not None]
+            found += [cell for stem in of_the_paper for cell in _cells_of(cast(Artefact, name), stem, datasets)]
     if not found:
         raise ConfigurationError(
-            "the paper has no cell there",
+            "there is no cell there",
             arrived=f"{', '.join(asked)} of {', '.join(datasets or ('all data',))}, "
             f"{', '.join(transformations or ('all transformations',))}",
             remedy="leave --datasets or --transformations out to see what there is",
         )
-    return found
+    return tuple(found)
+
+
+def _row(stem: Stem) -> _Row:
+    return stem.row or _ROWS_BEYOND[stem.name]
+
+
+def _cells_beyond(study: Study, stem: Stem, budget: BudgetName) -> Iterable[Cell]:
+    if stem.name not in study.stems:
+        return
+    for variant, changes in study.variants.items():
+        for mode in study.modes:
+            over = effective(changes, recipe(recipe_name(stem.name, mode), budget))
+            yield Cell("beyond", stem, mode, changes=over, study=study.name, variant=variant, budget=budget)
 
 
 def _cells_of(artefact: Artefact, stem: Stem, datasets: Sequence[str] | None) -> Iterable[Cell]:
@@ -137,7 +172,7 @@ def _cells_of(artefact: Artefact, stem: Stem, datasets: Sequence[str] | None) ->
                 yield Cell(artefact, stem, mode, expected=number)
         return
     structured = kind in ("Rot-Eq.", "CNN", "SESN")
-    if artefact == "beyond" or not structured or (datasets is None and dataset != FIGURE_DATASET):
+    if not structured or (datasets is None and dataset != FIGURE_DATASET):
         return
     if artefact == "figure2-distance":
         for distance in _DISTANCES[transformation]:

@@ -68,6 +68,13 @@ def tasks(cells: Sequence[Cell], seeds: Sequence[int], budget: str, changes: Map
     ):
         if name in changes:
             raise ConfigurationError(f"a reproduction sets '{name}' itself", remedy=remedy)
+    for cell in cells:
+        for name in cell.changes.keys() & changes.keys():
+            raise ConfigurationError(
+                f"the chosen cells differ in '{name}'; set for all of them, they would be one",
+                arrived=f"--{name} {changes[name]} with {cell.study or cell.artefact}",
+                remedy="leave it out, or choose other cells",
+            )
     alone = len({cell.dataset for cell in cells}) == 1
     found: dict[str, Task] = {}
     for seed in seeds:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from hssl.config import BudgetName
 from hssl.errors import DataError
 from hssl.experiments import paper
 from hssl.experiments.cell import GridFolder
@@ -25,6 +27,7 @@ _TITLES: dict[Artefact, str] = {
     "table2": "Table 2: networks without structure",
     "figure2-base-space": "Figure 2, left: the extent of g0",
     "figure2-distance": "Figure 2, right: the distance between g1 and g2",
+    "beyond": "Beyond the paper",
 }
 _AXES: dict[Artefact, str] = {
     "figure2-base-space": "extent of g0",
@@ -120,11 +123,16 @@ def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> l
         raise DataError(
             "these runs are of several budgets", arrived=", ".join(sorted(budgets)), remedy="one folder for each budget"
         )
-    every = cells(ARTEFACTS, tuple(paper.EPOCHS))
+    every = cells(ARTEFACTS, tuple(paper.EPOCHS), budget=cast(BudgetName, next(iter(budgets), "quick")))
+    # A study whose only run is one of the paper's has not been begun.
+    of_the_paper = {cell.run for cell in every if cell.study is None}
+    begun = {
+        cell.study for cell in every if cell.run not in of_the_paper and (cell.run in by_run or cell.run in failed)
+    }
     return [
         Entry(cell, tuple(sorted(by_run.get(cell.run, ()), key=lambda record: record.seed)), failed.get(cell.run, 0))
         for cell in every
-        if cell.run in by_run or cell.run in failed
+        if (cell.run in by_run or cell.run in failed) and (cell.study is None or cell.study in begun)
     ]
 
 
@@ -173,6 +181,12 @@ def reproduction_page(records: Mapping[str, RunRecord], failures: Mapping[str, s
         here = [entry for entry in found if entry.cell.artefact == artefact]
         if here:
             sections.append(f"<h2>{_TITLES[artefact]}</h2>")
+            if artefact == "beyond":
+                rows = [
+                    (e.cell.study or "", e.cell.variant or "", e.cell.run, _text(e), str(len(e.records))) for e in here
+                ]
+                sections.append(table(("Study", "Variant", "Run", "Accuracy", "Runs"), rows))
+                continue
             sections.append(_paper_table(artefact, here) if artefact.startswith("table") else _points(artefact, here))
     made = html.escape(provenance(list(records.values())))
     sections += [_costs(found), _failures(failures), f'<p class="caption">{made}</p>']
@@ -190,7 +204,8 @@ def markdown(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> s
             continue
         lines = ["| cell | ours | runs | paper | ours - paper (95 %) |", "|---|---:|---:|---:|---:|"]
         for entry in here:
-            label = entry.cell.run if artefact.startswith("table") else f"{entry.cell.run} ({_place(entry.cell)})"
+            place = entry.cell.variant or _place(entry.cell)
+            label = entry.cell.run if artefact.startswith("table") else f"{entry.cell.run} ({place})"
             paper_text = NONE if entry.paper is None else str(entry.paper)
             lines.append(
                 f"| {label} | {_text(entry)} | {len(entry.records)} | {paper_text} | {_interval(entry.to_paper)} |"

@@ -11,11 +11,13 @@ from hssl.config import BudgetName, override
 from hssl.errors import ConfigurationError
 from hssl.experiments.beyond import STUDIES, effective, word
 from hssl.experiments.budgets import BUDGET_NAMES
+from hssl.experiments.entries import entries
 from hssl.experiments.manifest import Cell, cells
+from hssl.experiments.markdown import markdown
 from hssl.experiments.recipes import STEMS, recipe, recipe_name
 from hssl.experiments.record import collect
 from hssl.experiments.reproduce import tasks
-from hssl.experiments.reproduction import entries, markdown, reproduction_page
+from hssl.experiments.reproduction import reproduction_page
 from hssl.training.build import build_backbone, build_readout, pools_space
 from hssl.training.engine import check
 

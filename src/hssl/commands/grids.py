@@ -62,8 +62,10 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     if arguments.list:
         return _list(chosen, work, folder)
     with without_notices():
+        from hssl.experiments.claims import statements
+        from hssl.experiments.entries import entries, lines
         from hssl.experiments.reproduce import run
-        from hssl.experiments.reproduction import entries, lines, statements, write_reproduction
+        from hssl.experiments.reproduction import write_reproduction
 
         outcome = run(work, folder, arguments.jobs)
         if outcome.records:

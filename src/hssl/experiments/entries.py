@@ -1,0 +1,145 @@
+"""Cells of the manifest with their runs, and how their numbers are written. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from hssl.config import BudgetName
+from hssl.errors import DataError
+from hssl.experiments import paper
+from hssl.experiments.differences import Difference, difference
+from hssl.experiments.manifest import ARTEFACTS, Artefact, Cell, cells
+from hssl.experiments.record import RunRecord
+from hssl.experiments.tables import NONE, Summary, summarise
+
+_NAME = re.compile(r"(?P<run>.+)-(?P<budget>smoke|quick|paper)-seed(?P<seed>\d+)")
+TITLES: dict[Artefact, str] = {
+    "table1": "Table 1: networks with structure",
+    "table2": "Table 2: networks without structure",
+    "figure2-base-space": "Figure 2, left: the extent of g0",
+    "figure2-distance": "Figure 2, right: the distance between g1 and g2",
+    "beyond": "Beyond the paper",
+}
+AXES: dict[Artefact, str] = {
+    "figure2-base-space": "extent of g0",
+    "figure2-distance": "largest squared distance of g1 and g2",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of the manifest with its runs.
+
+    Attributes:
+        cell: what the paper has there.
+        records: of its runs, by seed.
+        failed: how many runs failed.
+    """
+
+    cell: Cell
+    records: tuple[RunRecord, ...]
+    failed: int
+
+    @property
+    def readout(self) -> Summary | None:
+        """Test accuracy of the readout, the measure of the paper."""
+        return summarise(
+            None if record.evaluation.readout is None else record.evaluation.readout.accuracy for record in self.records
+        )
+
+    @property
+    def text(self) -> str:
+        """The readout's mean and spread, or how many runs failed."""
+        if self.readout is None:
+            return f"{self.failed} failed" if self.failed else NONE
+        return str(self.readout)
+
+    @property
+    def place(self) -> str:
+        """Where a point of a figure stands on its axis."""
+        return "any" if self.cell.value is None else f"{self.cell.value:g}"
+
+    @property
+    def paper(self) -> Summary | None:
+        number = self.cell.expected
+        return None if number is None else Summary(number.mean, number.std, paper.RUNS)
+
+    @property
+    def to_paper(self) -> Difference | None:
+        """Ours minus the paper's."""
+        return difference(self.readout, self.paper)
+
+
+def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> list[Entry]:
+    """The cells that runs were made for, in the order of the paper.
+
+    Args:
+        records: by the name of their run, 'RECIPE-BUDGET-seedN'.
+        failures: names of runs that failed.
+
+    Raises:
+        DataError: a name that is none, or runs of several budgets, which no table may mix.
+    """
+    by_run: dict[str, list[RunRecord]] = {}
+    failed: dict[str, int] = {}
+    budgets = set()
+    for name in (*records, *failures):
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise DataError(f"'{name}' is not the name of a run", accepted="RECIPE-BUDGET-seedN")
+        budgets.add(match["budget"])
+        if name in records:
+            by_run.setdefault(match["run"], []).append(records[name])
+        else:
+            failed[match["run"]] = failed.get(match["run"], 0) + 1
+    if len(budgets) > 1:
+        raise DataError(
+            "these runs are of several budgets", arrived=", ".join(sorted(budgets)), remedy="one folder for each budget"
+        )
+    every = cells(ARTEFACTS, tuple(paper.EPOCHS), budget=cast(BudgetName, next(iter(budgets), "quick")))
+    # A study whose only run is one of the paper's has not been begun.
+    of_the_paper = {cell.run for cell in every if cell.study is None}
+    begun = {
+        cell.study for cell in every if cell.run not in of_the_paper and (cell.run in by_run or cell.run in failed)
+    }
+    return [
+        Entry(cell, tuple(sorted(by_run.get(cell.run, ()), key=lambda record: record.seed)), failed.get(cell.run, 0))
+        for cell in every
+        if (cell.run in by_run or cell.run in failed) and (cell.study is None or cell.study in begun)
+    ]
+
+
+def lines(found: Sequence[Entry]) -> list[tuple[str, ...]]:
+    """A line a cell for the terminal: where it stands, its run, ours, how many runs, the paper's, the difference."""
+    return [
+        (
+            TITLES[entry.cell.artefact].split(":")[0],
+            entry.cell.run,
+            entry.text,
+            str(len(entry.records)),
+            NONE if entry.paper is None else str(entry.paper),
+            interval(entry.to_paper),
+        )
+        for entry in found
+    ]
+
+
+def lead(found: Sequence[Entry]) -> str:
+    runs = {id(record) for entry in found for record in entry.records}
+    compared = [entry for entry in found if entry.to_paper is not None]
+    inside = sum(told.low <= 0 <= told.high for entry in compared if (told := entry.to_paper) is not None)
+    text = f"{len(found)} cells of the paper's tables and figures from {len(runs)} runs."
+    if compared:
+        text += f" In {inside} of {len(compared)} cells the paper's number lies within the 95 % interval of ours."
+    return text
+
+
+def budget_of(records: Mapping[str, RunRecord]) -> str:
+    return next(iter(records.values())).budget if records else "no"
+
+
+def interval(told: Difference | None) -> str:
+    return NONE if told is None else f"{told.mean:+.1f} ({told.low:+.1f} to {told.high:+.1f})".replace("-", "−")

@@ -1,0 +1,22 @@
+"""Records of a small grid whose runs never took place, for tests of the report of a reproduction."""
+
+from pathlib import Path
+
+from experiments.fake_records import write_run
+from hssl.experiments.manifest import cells
+from hssl.experiments.record import RunRecord, collect
+from hssl.experiments.reproduce import tasks
+
+SEEDS = {"mnist-scale-assl": [98.0, 98.4, 98.2], "mnist-scale-hssl": [98.1, 98.3, 98.0],
+         "mnist-scale-cnn-assl": [95.1, 95.3, 95.2], "mnist-scale-cnn-hssl": [87.0, 86.0, 88.5]}  # fmt: skip
+
+
+def grid(folder: Path, accuracies: dict[str, list[float]], seeds: int = 3) -> dict[str, RunRecord]:
+    """Records of MNIST's scale rows of both tables and its figures, with accuracies by run's name where they matter."""
+    chosen = cells(["all"], ["mnist"], ["scale"])
+    found = {}
+    for task in tasks(chosen, range(seeds), "quick", {}):
+        run, seed = task.name.removesuffix(f"-quick-seed{task.config.seed}"), task.config.seed
+        accuracy = accuracies[run][seed] if run in accuracies else None
+        found[task.name] = collect(write_run(folder / task.name, task.config, accuracy=accuracy))
+    return found

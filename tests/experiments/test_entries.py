@@ -1,0 +1,25 @@
+"""Cells and their runs: by name, one budget, each run once."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.fake_grid import SEEDS, grid
+from hssl.errors import DataError
+from hssl.experiments.entries import entries
+
+
+def test_shared_runs_stand_in_tables_and_figures(tmp_path: Path) -> None:
+    found = entries(grid(tmp_path, SEEDS))
+    same = [entry.records for entry in found if entry.cell.run == "mnist-scale-hssl"]
+    assert len(same) == 3
+    assert same[0] == same[1] == same[2]
+
+
+def test_what_is_no_run_of_a_grid_is_refused(tmp_path: Path) -> None:
+    records = grid(tmp_path, SEEDS, seeds=1)
+    name, record = next(iter(records.items()))
+    with pytest.raises(DataError, match="not the name of a run"):
+        entries({"something": record})
+    with pytest.raises(DataError, match="several budgets"):
+        entries({name: record, name.replace("quick", "smoke"): record})

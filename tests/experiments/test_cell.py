@@ -120,6 +120,7 @@ def test_what_another_process_makes_is_left_to_it(folder: GridFolder, monkeypatc
         monkeypatch.setattr(module, "make", lambda *_: None)
         asked(monkeypatch, configuration())
         assert main([str(folder.path), "one"]) == BUSY
+        asked(monkeypatch, configuration())
         assert main([str(folder.path), "other"]) == 0
     finally:
         holder.kill()
@@ -138,3 +139,34 @@ def test_records_hold_the_whole_configuration(folder: GridFolder) -> None:
     make(folder, "one", config)
     kept = json.loads(folder.record_file("one").read_text())["record"]["configuration"]
     assert Config.model_validate(kept).identity() == config.identity()
+
+
+def test_without_a_word_on_what_to_do_nothing_is_said_of_the_run(
+    folder: GridFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever started the process was killed before it could tell."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert main([str(folder.path), "one"]) == 2
+    assert folder.failure("one") is None
+
+
+def test_leftovers_of_killed_writers_are_removed_by_who_holds_the_lock(
+    folder: GridFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "make", lambda *_: None)
+    left, others = [], []
+    for found, name in ((left, "one"), (others, "one-more")):
+        checkpoints = folder.run(name) / "checkpoints"
+        for file in (folder.record_file(name), folder.failure_file(name), checkpoints / "last.ckpt"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            found.append(file.with_name(f".{file.name}.abc.part"))
+            found[-1].touch()
+    lock = folder.lock("one")
+    with lock:
+        asked(monkeypatch, configuration())
+        assert main([str(folder.path), "one"]) == BUSY
+    assert all(file.exists() for file in left)
+    asked(monkeypatch, configuration())
+    assert main([str(folder.path), "one"]) == 0
+    assert not any(file.exists() for file in left)
+    assert all(file.exists() for file in others)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hssl.experiments.entries import entries
 from hssl.experiments.markdown import markdown
 from hssl.experiments.record import write
 from hssl.experiments.reproduction import reproduction_page, write_reproduction
+from hssl.files import claimed
 
 
 def test_every_cells_number_is_its_records(tmp_path: Path) -> None:
@@ -53,3 +55,35 @@ def test_the_report_is_made_from_the_folder_alone(tmp_path: Path) -> None:
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no records"):
         write_reproduction(tmp_path)
+
+
+def test_a_damaged_record_is_shown_and_spoils_no_other(tmp_path: Path) -> None:
+    records = grid(tmp_path / "runs", SEEDS, seeds=1)
+    folder = GridFolder(tmp_path / "grid")
+    for name, record in records.items():
+        write(record, folder.record_file(name))
+    damaged = next(iter(records))
+    text = folder.record_file(damaged).read_text()
+    folder.record_file(damaged).write_text(text[:-100])
+    page = write_reproduction(folder.path).read_text()
+    assert "cut short" in page
+    assert damaged in page
+    shown = {name: record for name, record in records.items() if name != damaged}
+    assert all(record.recipe in page for record in shown.values())
+    for name in shown:
+        folder.record_file(name).unlink()
+    with pytest.raises(DataError, match="no record in"):
+        write_reproduction(folder.path)
+
+
+def test_a_report_waits_for_the_one_that_is_written(tmp_path: Path) -> None:
+    folder = GridFolder(tmp_path / "grid")
+    name, record = next(iter(grid(tmp_path / "runs", SEEDS, seeds=1).items()))
+    write(record, folder.record_file(name))
+    with claimed(folder.path):
+        thread = threading.Thread(target=write_reproduction, args=(folder.path,))
+        thread.start()
+        thread.join(0.3)
+        assert not (folder.path / "report.md").exists()
+    thread.join(30)
+    assert (folder.path / "report.html").exists()

@@ -79,7 +79,8 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
         print(f"\nfailed: {name}\n{message}", file=sys.stderr)
     if outcome.failures:
         total = f"{len(outcome.failures)} of {len(work)} runs failed"
-        print(f"\n{total}; the same command tries them again", file=sys.stderr)
+        which = "it" if len(outcome.failures) == 1 else "them"
+        print(f"\n{total}; the same command tries {which} again", file=sys.stderr)
     return 1 if outcome.failures else 0
 
 

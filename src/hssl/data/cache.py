@@ -3,10 +3,9 @@
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -115,20 +114,8 @@ def _clear(folder: Path, alone: bool) -> None:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[bool]:
-    """Holds the folder against other processes; whether that worked. A kill lets it go."""
-    if sys.platform == "win32":
-        yield False
-        return
-    import fcntl
-
-    with writing(folder):
-        descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        alone = False
-        # Some network file systems know no locks: the work is then done twice, and the last one stays.
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            alone = True
+    """As `hssl.files.claimed`. Where there are no locks the work is done twice, and the last one stays."""
+    with ExitStack() as held:
+        with writing(folder):
+            alone = held.enter_context(files.claimed(folder))
         yield alone
-    finally:
-        os.close(descriptor)

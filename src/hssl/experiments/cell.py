@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from hssl.config import Config, parse
 from hssl.errors import DataError, HsslError, RunFolderError
 from hssl.experiments.record import RunRecord, collect, read, write
-from hssl.files import write_atomically
+from hssl.files import remove_leftovers, write_atomically
 
 BUSY = 75
 
@@ -50,6 +50,12 @@ class GridFolder:
         file = self.path / "locks" / f"{name}.lock"
         file.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(file, timeout=0)
+
+    def remove_leftovers(self, name: str) -> None:
+        """What killed processes have left half-written for this run; for the holder of its lock alone."""
+        for file in (self.record_file(name), self.failure_file(name)):
+            remove_leftovers(file.parent, file.name)
+        remove_leftovers(self.run(name))
 
     def record(self, name: str, config: Config) -> RunRecord | None:
         """The record of this very run; None where there is none yet.
@@ -104,15 +110,22 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m hssl.experiments.cell FOLDER NAME < config.json", file=sys.stderr)
         return 2
     folder, name = GridFolder(Path(arguments[0])), arguments[1]
+    try:
+        tree = json.load(sys.stdin)
+    except ValueError as error:
+        # Whoever started this was killed before it could say what to do: no word on the run itself.
+        print(f"no configuration on stdin: {error}", file=sys.stderr)
+        return 2
     lock = folder.lock(name)
     try:
         lock.acquire()
     except Timeout:
         return BUSY
+    folder.remove_leftovers(name)
     # What the last try died of: this one may be killed before it can say anything.
     folder.failure_file(name).unlink(missing_ok=True)
     try:
-        make(folder, name, parse(json.load(sys.stdin)))
+        make(folder, name, parse(tree))
     except HsslError as error:
         write_atomically(folder.failure_file(name), f"{error}\n")
         print(error, file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from hssl.errors import DataError
@@ -12,10 +13,10 @@ from hssl.experiments.entries import TITLES, budget_of, entries, lead
 from hssl.experiments.manifest import ARTEFACTS
 from hssl.experiments.markdown import markdown
 from hssl.experiments.page import document, table
-from hssl.experiments.record import RunRecord, read_all
+from hssl.experiments.record import RunRecord, read
 from hssl.experiments.sections import claims, costs, failed_runs, figure_points, paper_table
 from hssl.experiments.tables import provenance
-from hssl.files import write_atomically
+from hssl.files import claimed, remove_leftovers, write_atomically
 
 # Rows are sorted by the number in data-value where a cell has one, else by their text.
 _SORT = """
@@ -50,20 +51,30 @@ def write_reproduction(out: Path) -> Path:
     """Write `report.html` and `report.md` from the records and failures in a folder. Returns the page's path.
 
     Raises:
-        DataError: there is no record, or one does not hold.
+        DataError: there is no record that holds. One that does not, beside others, is shown as failed.
     """
     folder = GridFolder(out)
-    files = sorted((out / "records").glob("*.json"))
-    if not files:
-        raise DataError(f"there are no records in {out / 'records'}", remedy="hssl reproduce makes them")
-    records = dict(zip((file.stem for file in files), read_all(out / "records"), strict=True))
-    failures = {
-        file.stem: folder.failure(file.stem) or "" for file in sorted((out / "failures").glob("*.txt"))
-        if file.stem not in records
-    }  # fmt: skip
-    page = out / "report.html"
-    write_atomically(out / "report.md", markdown(records, failures))
-    write_atomically(page, reproduction_page(records, failures))
+    # Several grids may work on the folder. Each writes what it finds there once the others have written: the last one
+    # finds all of it.
+    with claimed(out) if out.is_dir() else nullcontext():
+        files = sorted((out / "records").glob("*.json"))
+        if not files:
+            raise DataError(f"there are no records in {out / 'records'}", remedy="hssl reproduce makes them")
+        records, failures = {}, {}
+        for file in files:
+            try:
+                records[file.stem] = read(file)
+            except DataError as error:
+                failures[file.stem] = str(error)
+        if not records:
+            raise DataError(f"no record in {out / 'records'} holds", arrived=next(iter(failures.values())))
+        for file in sorted((out / "failures").glob("*.txt")):
+            if file.stem not in records:
+                failures[file.stem] = folder.failure(file.stem) or failures.get(file.stem, "")
+        text, page = out / "report.md", out / "report.html"
+        for file, content in ((text, markdown(records, failures)), (page, reproduction_page(records, failures))):
+            remove_leftovers(out, file.name)
+            write_atomically(file, content)
     return page
 
 

@@ -16,7 +16,7 @@ from hssl.config import Config, override
 from hssl.experiments.recipes import recipe
 from hssl.training.module import SSLModule
 
-TIMES = ("seconds", "images_per_second")
+TIMES = ("seconds", "images_per_second", "joules")
 TINY = {
     "data.resolution": 13,
     "data.resize_to": 12,

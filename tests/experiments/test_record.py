@@ -31,6 +31,17 @@ def test_collects_what_the_folder_holds(tmp_path: Path) -> None:
     assert found.configuration["trainer"]["batch_size"] == 256
 
 
+def test_hours_count_every_device_of_training(tmp_path: Path) -> None:
+    one = record(tmp_path, configuration())
+    several = record(tmp_path, configuration(trainer__devices=4, trainer__nodes=2))
+    for found, devices in ((one, 1), (several, 8)):
+        evaluation = found.evaluation.wall_seconds
+        assert evaluation is not None
+        assert found.device_hours == pytest.approx((12 * 9 * devices + evaluation) / 3600)
+        assert found.energy_joules is None
+    assert several.model_copy(update={"wall_seconds": None}).device_hours is None
+
+
 def test_a_place_on_one_machine_is_no_part_of_a_record(tmp_path: Path) -> None:
     config = configuration()
     assert config.data.root is not None

@@ -59,6 +59,8 @@ class Evaluation(_Part):
     """The same measurement of the same network at its first weights."""
     data: dict[str, Any] = {}
     wall_seconds: float | None = None
+    joules: float | None = None
+    """What evaluation drew; None where its device does not tell."""
 
 
 class RunRecord(_Part):
@@ -79,7 +81,7 @@ class RunRecord(_Part):
     wall_seconds: float | None
     """Training, the sum over its epochs, and evaluation."""
     energy_joules: float | None = None
-    """What the devices that can tell drew over training and evaluation; None where none can."""
+    """What the run's devices drew over the seconds of `wall_seconds`; None where one did not tell throughout."""
     evaluation: Evaluation
     metrics: tuple[dict[str, Any], ...]
     """One mapping an epoch (the first is 0), ascending: everything that was logged in it, the last value of each."""
@@ -87,6 +89,16 @@ class RunRecord(_Part):
     @property
     def device(self) -> str:
         return str(self.environment.get("device", "unknown device"))
+
+    @property
+    def device_hours(self) -> float | None:
+        """Hours of training on each of its devices, or processes on a CPU, and of evaluation on one of them."""
+        if self.wall_seconds is None:
+            return None
+        trainer = self.configuration["trainer"]
+        evaluation = self.evaluation.wall_seconds or 0.0
+        training = self.wall_seconds - evaluation
+        return (training * int(trainer["devices"]) * int(trainer["nodes"]) + evaluation) / 3600
 
 
 def collect(run_folder: Path) -> RunRecord:
@@ -134,6 +146,7 @@ def collect(run_folder: Path) -> RunRecord:
         configuration=configuration,
         environment=_finite(environment),
         wall_seconds=_wall_seconds(metrics, evaluated),
+        energy_joules=_energy_joules(metrics, evaluated),
         evaluation=evaluated,
         metrics=metrics,
     )
@@ -267,6 +280,13 @@ def _wall_seconds(metrics: tuple[dict[str, Any], ...], evaluation: Evaluation) -
     parts = [entry.get("seconds") for entry in metrics] + [evaluation.wall_seconds]
     known = [float(part) for part in parts if part is not None]
     return sum(known) if known else None
+
+
+def _energy_joules(metrics: tuple[dict[str, Any], ...], evaluation: Evaluation) -> float | None:
+    """The sum of the parts. A part that nobody measured would make it too small: then there is none."""
+    parts = [entry.get("joules") for entry in metrics] + [evaluation.joules]
+    known = [float(part) for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def _finite(value: Any) -> Any:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hssl.errors import HsslError
+from hssl.training.energy import EnergyMeter, meter_of
 from hssl.training.run_folder import RunFolder
 
 METRICS = ("train/loss", "train/accuracy", "train/readout_loss", "test/accuracy")
@@ -52,16 +53,24 @@ class Checkpoint(Callback):
 
 
 class Journal(Callback):
-    """One line of `metrics.jsonl` an epoch."""
+    """One line of `metrics.jsonl` an epoch: metrics, seconds, and joules where every process's device tells them."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._start = 0.0
+        self._energy = EnergyMeter(())
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._energy = meter_of(pl_module.device, first=trainer.local_rank == 0)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.perf_counter()
+        self._energy.start()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        joules = self._energy.joules()
+        if trainer.world_size > 1:
+            joules = _over_all_processes(trainer, joules)
         if not trainer.is_global_zero:
             return
         seconds = time.perf_counter() - self._start
@@ -71,6 +80,8 @@ class Journal(Callback):
         line["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         line["images_per_second"] = round(_images_per_epoch(trainer) / seconds, 1)
         line["seconds"] = round(seconds, 3)
+        if joules is not None:
+            line["joules"] = joules
         self.folder.append_metrics(line)
 
 
@@ -160,6 +171,15 @@ class ProgressDisplay(Callback):
         self._folder.append_log(line)
         if not quiet and self._progress is None:
             self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def _over_all_processes(trainer: L.Trainer, joules: float | None) -> float | None:
+    # NaN stands for a device that does not tell, and makes the sum one.
+    told = torch.tensor(
+        math.nan if joules is None else joules, dtype=torch.float64, device=trainer.strategy.root_device
+    )
+    total = float(trainer.strategy.reduce(told, reduce_op="sum"))
+    return None if math.isnan(total) else round(total, 2)
 
 
 def _images_per_epoch(trainer: L.Trainer) -> int:

@@ -23,6 +23,7 @@ from hssl.evaluation.readout import fit_readout, readout_accuracy
 from hssl.training.build import build_backbone, build_views
 from hssl.training.callbacks import METRICS, Checkpoint, Journal, ProgressDisplay
 from hssl.training.distributed import globalize_batch_norm
+from hssl.training.energy import meter_of
 from hssl.training.environment import describe_environment, is_first_process
 from hssl.training.module import SSLModule
 from hssl.training.notices import without_notices
@@ -82,12 +83,12 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         device = trainer.strategy.root_device
         if trainer.is_global_zero:
             folder.note_environment(describe_environment(device))
-        start = time.perf_counter()
+        start, energy = time.perf_counter(), meter_of(device)
         if config.mode == "frozen" and resume is None:
             calibrate(module.backbone.to(device), data.train.to(device))
         if config.mode == "frozen" and module.reads_afterwards:
             if trainer.is_global_zero:
-                _save_frozen(module, folder, time.perf_counter() - start)
+                _save_frozen(module, folder, time.perf_counter() - start, energy.joules())
         else:
             if trainer.world_size > 1:
                 globalize_batch_norm(module)
@@ -113,9 +114,9 @@ def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
     config = _relocated(folder.config(), data_root)
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
-    start = time.perf_counter()
-    module, data, checkpoint = _restore(folder, config)
     device = _device(config)
+    start, energy = time.perf_counter(), meter_of(device)
+    module, data, checkpoint = _restore(folder, config)
     module.to(device).eval()
     train_store, test_store = data.train.to(device), data.test.to(device)
     figures: dict[str, Any] = {"readout": None, "linear_probe": None, "knn": None}
@@ -155,6 +156,7 @@ def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
         },
         "labels": data.num_classes is not None,
         "wall_seconds": round(time.perf_counter() - start, 3),
+        "joules": energy.joules(),
     }
     folder.write_json(folder.evaluation_file, evaluation)
     return evaluation
@@ -321,8 +323,9 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
         enable_checkpointing=False,
         logger=TensorBoardLogger(str(folder.path), name="tensorboard", version=""),
         callbacks=[
-            ProgressDisplay(folder, config.recipe),
+            # First: its sum over processes must not meet the one that reading a metric starts in the first process.
             Journal(folder),
+            ProgressDisplay(folder, config.recipe),
             # Last, so that what it saves has been written down before.
             Checkpoint(folder, settings.checkpoint_every_epochs),
         ],
@@ -394,10 +397,11 @@ def _readout(module: SSLModule, config: Config, train_store: Store, test_store: 
     return {"accuracy": readout_accuracy(predict, test_store, _CHUNK), "protocol": f"{how}; last epoch"}
 
 
-def _save_frozen(module: SSLModule, folder: RunFolder, seconds: float) -> None:
+def _save_frozen(module: SSLModule, folder: RunFolder, seconds: float, joules: float | None) -> None:
     """A frozen network whose readout is fitted afterwards has nothing to train: calibrated, it is finished."""
     last = module.config.trainer.epochs - 1
-    folder.append_metrics({"epoch": last, "step": 0, "seconds": round(seconds, 3)})
+    line = {"epoch": last, "step": 0, "seconds": round(seconds, 3)}
+    folder.append_metrics(line if joules is None else line | {"joules": joules})
     folder.append_log(f"{module.config.recipe}: random weights, BatchNorm calibrated; the readout is fitted afterwards")
     temporary = folder.checkpoints / ".last.ckpt.part"
     torch.save({"epoch": last, "global_step": 0, "state_dict": module.state_dict()}, temporary)

@@ -14,37 +14,10 @@ from hssl.experiments.manifest import ARTEFACTS
 from hssl.experiments.markdown import markdown
 from hssl.experiments.page import document, table
 from hssl.experiments.record import RunRecord, read
+from hssl.experiments.script import SORT
 from hssl.experiments.sections import claims, costs, failed_runs, figure_points, paper_table
 from hssl.experiments.tables import provenance
 from hssl.files import claimed, remove_leftovers, write_atomically
-
-# Rows are sorted by the number in data-value where a cell has one, else by their text.
-_SORT = """
-for (const table of document.querySelectorAll('table.sortable')) {
-  const value = (row, column) => {
-    const cell = row.cells[column], number = parseFloat(cell.dataset.value);
-    return cell.dataset.value === undefined ? cell.textContent.trim() : (isNaN(number) ? -Infinity : number);
-  };
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
-    const sort = () => {
-      const up = head.getAttribute('aria-sort') !== 'ascending';
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute('aria-sort');
-      head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
-      const rows = [...table.tBodies[0].rows];
-      rows.sort((a, b) => {
-        const x = value(a, column), y = value(b, column);
-        const order = typeof x === 'number' && typeof y === 'number' ? x - y : String(x).localeCompare(String(y));
-        return up ? order : -order;
-      });
-      table.tBodies[0].append(...rows);
-    };
-    head.tabIndex = 0;
-    head.addEventListener('click', sort);
-    head.addEventListener('keydown', (event) => { if (event.key === 'Enter' || event.key === ' ') {
-      event.preventDefault(); sort(); } });
-  });
-}
-"""
 
 
 def write_reproduction(out: Path) -> Path:
@@ -98,4 +71,4 @@ def reproduction_page(records: Mapping[str, RunRecord], failures: Mapping[str, s
             )
     made = html.escape(provenance(list(records.values())))
     sections += [costs(found), failed_runs(failures), f'<p class="caption">{made}</p>']
-    return document(title, "\n".join(section for section in sections if section), _SORT)
+    return document(title, "\n".join(section for section in sections if section), SORT)

@@ -41,9 +41,17 @@ td.headline { font-weight: 700; }
 .std { color: var(--muted); font-weight: 400; }
 .below { display: block; color: var(--muted); font-size: 0.82rem; line-height: 1.25; }
 table.results td.word { text-align: left; }
-table.sortable thead th { cursor: pointer; user-select: none; }
-table.sortable thead th[aria-sort="ascending"]::after { content: " \\2191"; }
-table.sortable thead th[aria-sort="descending"]::after { content: " \\2193"; }
+table.sortable thead th button {
+  all: unset; cursor: pointer; position: relative; text-align: inherit; padding-right: 1em; border-radius: 3px;
+}
+table.sortable thead th button::after { position: absolute; right: 0.1em; content: "\\2195"; opacity: 0.45; }
+table.sortable thead th button:hover { color: var(--ink); }
+table.sortable thead th[aria-sort="ascending"] button, table.sortable thead th[aria-sort="descending"] button {
+  color: var(--ink); font-weight: 600;
+}
+table.sortable thead th[aria-sort="ascending"] button::after { content: "\\2191"; opacity: 1; }
+table.sortable thead th[aria-sort="descending"] button::after { content: "\\2193"; opacity: 1; }
+:focus-visible, table.sortable thead th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
 table.fields td, table.fields th { white-space: normal; vertical-align: top; overflow-wrap: anywhere; }
 table.fields th { color: var(--muted); min-width: 9rem; }

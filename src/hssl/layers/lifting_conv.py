@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from hssl.errors import SizeError
 from hssl.groups import Group
+from hssl.layers import toeplitz
+from hssl.layers.banded import multiplies_matrices
 from hssl.layers.basis import BasisKind
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.steerable import SteerableConv2d
@@ -75,13 +77,15 @@ class LiftingConv2d(SteerableConv2d):
         """Whether these images are lifted by the plain formulation, one dense convolution for all streams.
 
         All streams read the same images: on a CPU that is beaten where convolutions for each stream leave out rims of
-        zeros or are compiled for few channels. Elsewhere no plan was faster.
+        zeros or are compiled for few channels, on a GPU where few channels make matrix products faster.
         """
         if self.plan == "plain" or not self.plannable:
             return True
         if self.plan not in ("auto", "measured"):
             return False
-        if images.device.type != "cpu" or not self._aligned:
+        if multiplies_matrices(images):
+            return not toeplitz.pays(self.in_channels)
+        if not self._aligned:
             return True
         return not (self._narrow(images) or any(self._rim(stream) for stream in range(self.group.streams)))
 

@@ -18,15 +18,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hssl.layers import toeplitz
+from hssl.layers.banded import BandedFilters, multiplies_matrices
 from hssl.layers.compiled_filters import CompiledFilters
 from hssl.layers.dense_convolution import DenseConvolution, pays
 from hssl.layers.fourier import CompiledFourierFilters, FourierFilters, Workspace
 from hssl.layers.native import compiled_filters_exist
 from hssl.layers.separable import SeparableFilters
+from hssl.layers.toeplitz import ToeplitzConvolution
 
 Form = Literal["dense", "separable", "fourier"]
 _FORMS: tuple[Form, ...] = get_args(Form)
-_Filters = SeparableFilters | CompiledFilters | FourierFilters
+_Filters = SeparableFilters | CompiledFilters | BandedFilters | FourierFilters
 
 # Bytes of the maps of one block. On a CPU a block and what is made from it should stay in its caches.
 _BLOCK_BYTES = {"cpu": 4 * 2**20}
@@ -220,7 +223,7 @@ class _Stretch:
         self.parts: list[slice] = []
         self.padding, self.inset = max(0, padding - rim), max(0, rim - padding)
         self.filters: _Filters | None = None
-        self.dense: DenseConvolution | None = None
+        self.dense: DenseConvolution | ToeplitzConvolution | None = None
         self.kernel = torch.empty(0)
 
     def crop(self, maps: Tensor) -> Tensor:
@@ -248,7 +251,7 @@ def _stretches(
     _, e, size = functions.shape
     _, channels, height, width = rows.shape
     out_channels, out_height, out_width = outputs.shape[1:]
-    compiled = compiled_filters_exist(rows)
+    compiled, products = compiled_filters_exist(rows), multiplies_matrices(rows)
     workspace = Workspace()
     start = 0
     for stream, (count, support, form) in enumerate(zip(counts, supports, forms, strict=True)):
@@ -263,14 +266,22 @@ def _stretches(
             if compiled and pays(channels, out_channels, support, count):
                 stretch.dense = DenseConvolution(stretch.kernel, stride, stretch.padding)
                 values = 0  # it makes nothing beside its output: one block
+            elif products and toeplitz.pays(channels):
+                seen = (height - 2 * stretch.inset, width - 2 * stretch.inset)
+                stretch.dense = ToeplitzConvolution(stretch.kernel, seen, stride, stretch.padding)
+                values = out_height * support * width * channels
         else:
             functions_s = functions[stream, :, rim : size - rim]
             taps, floor = e**2, 2
             if _FORMS[form] == "separable":
                 # All filtered maps at once, or those of one axis.
                 values = channels * e * out_width * (e * out_height if compiled else height)
-                separable = CompiledFilters if compiled else SeparableFilters
-                stretch.filters = separable(functions_s, channels, stride, stretch.padding)
+                if products:
+                    seen = (height - 2 * stretch.inset, width - 2 * stretch.inset)
+                    stretch.filters = BandedFilters(functions_s, seen, stride, stretch.padding)
+                else:
+                    separable = CompiledFilters if compiled else SeparableFilters
+                    stretch.filters = separable(functions_s, channels, stride, stretch.padding)
             else:
                 fourier = CompiledFourierFilters if compiled else FourierFilters
                 inside = width - 2 * stretch.inset

@@ -37,6 +37,8 @@ from hssl.layers.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest
 from hssl.layers.row_convolution import Form, last_if_one, row_convolution
 from hssl.layers.sizes import SpatialStep
 
+# Asked once: the question cannot be compiled into a graph by every version of torch.
+_WITH_AUTOCAST = {kind for kind in ("cpu", "cuda", "xpu", "mps") if torch.amp.is_autocast_available(kind)}
 _FORMS: dict[Plan, Form] = {"direct": "dense", "cropped": "dense", "separable": "separable", "fourier": "fourier"}
 
 
@@ -342,13 +344,12 @@ class SteerableConv2d(nn.Module):
 
 def _own_precision(device_type: str) -> AbstractContextManager[None]:
     """Autocast off, on devices that know of it."""
-    known = torch.amp.is_autocast_available(device_type)
-    return torch.autocast(device_type, enabled=False) if known else nullcontext()
+    return torch.autocast(device_type, enabled=False) if device_type in _WITH_AUTOCAST else nullcontext()
 
 
 def _working_dtype(values: Tensor) -> torch.dtype:
     """What a convolution computes in: autocast's type for float32 inside autocast, else the values' own."""
     kind = values.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind) and values.dtype != torch.float64:
+    if kind in _WITH_AUTOCAST and torch.is_autocast_enabled(kind) and values.dtype != torch.float64:
         return torch.get_autocast_dtype(kind)
     return values.dtype

@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+import hssl
 from hssl.layers.native import compiled_filters_exist
 
 
 def describe_environment(device: torch.device) -> dict[str, object]:
     """Plain data for `environment.json`."""
     return {
-        "hssl": version("hssl"),
+        "hssl": hssl.__version__,
         "torch": torch.__version__,
         "lightning": version("lightning"),
         "python": platform.python_version(),

@@ -1,0 +1,117 @@
+"""One-dimensional filters as matrix products: what `hssl.layers.separable` does, for devices that multiply matrices.
+
+Filtering a line is a product with a banded matrix. Most of its entries are zero, yet tensor cores get through all of
+them sooner than a depthwise convolution reads its input. `SeparableFilters` is the slow twin.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Rows of matrices start at multiples of 16 bytes, which tensor cores want, in every precision.
+_ALIGNED = 8
+
+
+def multiplies_matrices(maps: Tensor) -> bool:
+    """Whether matrix products are what the device of these maps is best at: any but a CPU."""
+    return maps.device.type != "cpu"
+
+
+class BandedFilters:
+    """The filters of one stream as banded matrices along W and along H, then 1x1 products.
+
+    Args:
+        functions: [e, k].
+        size: (H, W) of the maps in pixels.
+        stride, padding: of the k x k convolution.
+    """
+
+    def __init__(self, functions: Tensor, size: tuple[int, int], stride: int, padding: int) -> None:
+        e, taps = functions.shape
+        height, width = size
+        self._e = e
+        self._out = tuple((extent + 2 * padding - taps) // stride + 1 for extent in size)
+        # A last column of zeros stands for every point outside of the filter.
+        flat = F.pad(functions, (0, 1)).flatten()
+        along_w = flat[_places(e, taps, width, stride, padding, functions.device)]
+        # [W', e, W]: a position's e values lie side by side.
+        self._along_w = along_w.transpose(0, 1).flatten(0, 1)[:, :width]
+        along_h = along_w
+        if height != width:
+            along_h = flat[_places(e, taps, height, stride, padding, functions.device)]
+        self._along_h = along_h[..., :height]
+
+    @staticmethod
+    def arrange(mix: Tensor) -> Tensor:
+        """[O, n, m, C] -> for each n a matrix over m and C: [e, e C, O]."""
+        return mix.permute(1, 2, 3, 0).flatten(1, 2).contiguous()
+
+    @staticmethod
+    def gather(weights: Tensor, shape: torch.Size) -> Tensor:
+        """The adjoint of `arrange`: [e, e C, O] -> [O, n, m, C]."""
+        _, e, _, channels = shape
+        return weights.unflatten(1, (e, channels)).permute(3, 0, 1, 2)  # type: ignore[no-untyped-call,no-any-return]
+
+    def convolve(self, maps: Tensor, mixing: Tensor, target: Tensor, rectify: bool) -> None:
+        """Write the convolution of maps [n, C, H, W] by `mixing` [e, e C, O] to `target` [n, O, H', W']."""
+        along_w = self._filter_w(_by_position(maps, rectify))
+        out: Tensor | None = None
+        for index, weight in enumerate(mixing):
+            filtered = self._filter_h(along_w, index)
+            out = filtered @ weight if out is None else out.addmm_(filtered, weight)
+        assert out is not None
+        target.copy_(out.reshape(len(maps), *self._out, -1).permute(0, 3, 1, 2))
+
+    def differentiate(
+        self, maps: Tensor, d_out: Tensor, mixing: Tensor, d_mixing: Tensor, target: Tensor | None, rectify: bool
+    ) -> None:
+        """Add the gradient of `mixing` to `d_mixing`, and write that of the maps to `target`."""
+        values = _by_position(maps, rectify)
+        count, height, _, channels = values.shape
+        along_w = self._filter_w(values)
+        gradient = d_out.permute(0, 2, 3, 1).reshape(-1, d_out.shape[1])
+        d_along_w = torch.zeros_like(along_w) if target is not None else None
+        for index, weight in enumerate(mixing):
+            d_mixing[index].add_(self._filter_h(along_w, index).T @ gradient)
+            if d_along_w is not None:
+                d_filtered = (gradient @ weight.T).reshape(count, self._out[0], -1)
+                d_along_w.baddbmm_(self._along_h[index].T.expand(count, -1, -1), d_filtered)
+        if target is None or d_along_w is None:
+            return
+        back = self._along_w.T.expand(count * height, -1, -1)
+        d_maps = torch.bmm(back, d_along_w.reshape(count * height, -1, channels)).reshape(values.shape)
+        if rectify:
+            # Not a product with the mask: an infinite gradient times zero is no number.
+            d_maps.masked_fill_(values <= 0, 0)
+        target.copy_(d_maps.permute(0, 3, 1, 2))
+
+    def _filter_w(self, values: Tensor) -> Tensor:
+        """[n, H, W, C] -> [n, H, W' e C]."""
+        count, height, width, channels = values.shape
+        matrix = self._along_w.expand(count * height, -1, -1)
+        return torch.bmm(matrix, values.reshape(-1, width, channels)).reshape(count, height, -1)
+
+    def _filter_h(self, along_w: Tensor, index: int) -> Tensor:
+        """Function n along H: [n, H, W' e C] -> [n H' W', e C]."""
+        out = torch.bmm(self._along_h[index].expand(len(along_w), -1, -1), along_w)
+        return out.reshape(-1, out.shape[2] // self._out[1])
+
+
+def _by_position(maps: Tensor, rectify: bool) -> Tensor:
+    """[n, C, H, W] -> [n, H, W, C], contiguous."""
+    return (F.relu(maps) if rectify else maps).permute(0, 2, 3, 1).contiguous()
+
+
+@lru_cache(maxsize=256)
+def _places(e: int, taps: int, extent: int, stride: int, padding: int, device: torch.device) -> Tensor:
+    """Which tap of a flat [e, taps + 1] meets each pixel for each output: int64 [e, outputs, extent and some zeros]."""
+    outputs = (extent + 2 * padding - taps) // stride + 1
+    pixels = -(-extent // _ALIGNED) * _ALIGNED
+    place = torch.arange(pixels) - stride * torch.arange(outputs)[:, None] + padding
+    outside = (place < 0) | (place >= taps) | (torch.arange(pixels) >= extent)
+    place = place.masked_fill(outside, taps)
+    return (place + (taps + 1) * torch.arange(e)[:, None, None]).to(device)

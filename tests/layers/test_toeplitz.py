@@ -1,0 +1,41 @@
+"""Convolutions as products with Toeplitz matrices against torch's own."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from hssl.layers.toeplitz import ToeplitzConvolution, pays
+from laws import error, noise
+
+
+def test_few_channels_pay() -> None:
+    assert pays(1)
+    assert pays(3)
+    assert not pays(32)
+
+
+@pytest.mark.parametrize("rectify", [True, False])
+@pytest.mark.parametrize("wants_maps", [True, False])
+@pytest.mark.parametrize(
+    ("size", "k", "stride", "padding"), [((8, 11), 5, 1, 2), ((9, 9), 3, 2, 0), ((7, 12), 7, 3, 3)]
+)
+def test_the_convolution_and_its_gradients_are_autograds(
+    size: tuple[int, int], k: int, stride: int, padding: int, wants_maps: bool, rectify: bool
+) -> None:
+    maps, kernel = noise(2, 3, *size), noise(4, 3, k, k, seed=2)
+    inputs = [maps.clone().requires_grad_(), kernel.clone().requires_grad_()]
+    out = F.conv2d(F.relu(inputs[0]) if rectify else inputs[0], inputs[1], stride=stride, padding=padding)
+    d_out = noise(*out.shape, seed=1)
+    d_maps, d_kernel = torch.autograd.grad(out, inputs, d_out)
+    convolution = ToeplitzConvolution(kernel, size, stride, padding)
+    found = torch.empty_like(out)
+    convolution.convolve(maps, found, rectify)
+    assert error(found, out.detach()) <= 1e-12
+    begun = torch.ones_like(kernel)
+    target = torch.full_like(maps, 7.0) if wants_maps else None
+    convolution.differentiate(maps, d_out, begun, target, rectify)
+    assert error(begun - 1, d_kernel) <= 1e-12
+    # The control: the kernel's axes exchanged.
+    assert error((begun - 1).transpose(2, 3), d_kernel) > 1e-2
+    if target is not None:
+        assert error(target, d_maps) <= 1e-12

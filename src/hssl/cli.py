@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _interrupted(words: Sequence[str]) -> int:
     line = "hssl: interrupted"
-    if words and words[0] in ("train", "compare"):
+    if words and words[0] in ("train", "compare", "reproduce"):
         line += (
             f"; the same command continues after the last finished epoch, or starts again:\n  hssl {shlex.join(words)}"
         )

@@ -1,5 +1,7 @@
 """A grid of runs: what is missing is made, what fails leaves the others, what is busy is looked for again."""
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -76,10 +78,33 @@ def test_what_fails_leaves_the_others(jobs: int, folder: GridFolder) -> None:
     assert "killed by SIGKILL" in outcome.failures["killed"]
     assert outcome.failures["mendable"] == "the disk is full"
     assert "code 1" in outcome.failures["silent"]
+    assert str(folder.log_file("silent")) in outcome.failures["silent"]
     assert sorted(calls(folder)) == sorted(names)
     # Again: what is done is left alone, what failed is tried.
     run(work(*names), folder, jobs, QUIET)
     assert sorted(calls(folder)[len(names) :]) == ["killed", "mendable", "silent"]
+
+
+def test_a_process_that_cannot_be_started_leaves_the_others(
+    folder: GridFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = module.command
+    monkeypatch.setattr(module, "command", lambda at, name: ["/no/such"] if name == "b" else stand_in(at, name))
+    outcome = run(work("a", "b", "c"), folder, 1, QUIET)
+    assert list(outcome.records) == ["a", "c"]
+    assert "could not be started" in outcome.failures["b"]
+    assert "/no/such" in outcome.failures["b"]
+
+
+def test_an_error_in_a_thread_is_not_taken_for_an_end(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grid whose threads died would look like one that has nothing left to do."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setattr(module, "duration", broken)
+    with pytest.raises(ZeroDivisionError):
+        run(work("a", "b"), folder, 2, QUIET)
 
 
 def test_a_busy_run_is_looked_for_again_after_the_others(folder: GridFolder) -> None:
@@ -107,6 +132,24 @@ def test_an_interrupt_stops_the_processes(folder: GridFolder, monkeypatch: pytes
     assert calls(folder) == ["slow"]
 
 
+def test_a_grid_that_is_terminated_stops_its_processes(folder: GridFolder) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate() -> None:
+        limit = time.monotonic() + 30
+        while not (folder.path / "calls.txt").exists() and time.monotonic() < limit:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(work("slow", "a"), folder, 1, QUIET)
+    assert time.monotonic() - start < 30
+    assert calls(folder) == ["slow"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_the_record_of_another_run_is_a_failure_and_stays(folder: GridFolder, made: Path) -> None:
     other = configuration(seed=1)
     outcome = run([Task("a", other), *work("b")], folder, 1, QUIET)
@@ -129,3 +172,11 @@ def test_runs_are_made_by_seed_and_shared_ones_once() -> None:
 def test_a_grid_sets_its_seeds_itself() -> None:
     with pytest.raises(ConfigurationError, match="--seeds"):
         tasks(cells(["table1"]), (0,), "smoke", {"seed": "3"})
+
+
+def test_a_run_of_a_grid_has_one_device() -> None:
+    chosen = cells(["table1"], ["mnist"], ["scale"])
+    for field in ("trainer.devices", "trainer.nodes"):
+        assert tasks(chosen, (0,), "smoke", {field: "1"})
+        with pytest.raises(ConfigurationError, match="one process on one device"):
+            tasks(chosen, (0,), "smoke", {field: "2"})

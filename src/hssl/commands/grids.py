@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hssl.commands.terminal import table
+from hssl.commands.terminal import paragraph, table
 from hssl.errors import ConfigurationError, RunFolderError
 from hssl.training.notices import without_notices
 
@@ -70,13 +70,17 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
         outcome = run(work, folder, arguments.jobs)
         if outcome.records:
             found = [entry for entry in entries(outcome.records, outcome.failures) if entry.cell in chosen]
+            print()
             columns = ("where", "run", "ours %", "runs", "paper %", "ours - paper (95 %)")
             table(columns, lines(found), droppable=("where", "ours - paper (95 %)"))
             for statement in statements(found):
-                print(statement)
+                paragraph(statement)
             print(f"\nreport: {write_reproduction(out)}")
     for name, message in outcome.failures.items():
-        print(f"\nfailed: {name}\n{message}", file=sys.stderr)
+        told, _, traceback = message.partition("\n\n")
+        print(f"\nfailed: {name}\n{told}", file=sys.stderr)
+        if traceback:
+            print(f"  in full:  {folder.failure_file(name)}", file=sys.stderr)
     if outcome.failures:
         total = f"{len(outcome.failures)} of {len(work)} runs failed"
         which = "it" if len(outcome.failures) == 1 else "them"

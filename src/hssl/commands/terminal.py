@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
+
+
+def paragraph(text: str) -> None:
+    """One line, broken between words where a terminal is too narrow for it."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    print(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False) if width else text)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], droppable: Sequence[str] = ()) -> None:

@@ -38,6 +38,12 @@ def check_data(configs: Iterable[Config]) -> None:
         raise _refusal(problems, len(places))
 
 
+def described(configs: Iterable[Config]) -> str:
+    """Where each data set lies, in one line; empty where all is embedded."""
+    places = dict.fromkeys((config.data.name, config.data.root) for config in configs if config.data.name != "digits")
+    return ", ".join(f"{name} from the hub" if root is None else f"{name} in {root}" for name, root in places)
+
+
 def _refusal(problems: dict[tuple[str, str | None], HsslError], count: int) -> DataError:
     lines = "".join(f"\n    {name}: {_told(error)}" for (name, _), error in problems.items())
     names = [name for name, _ in problems]

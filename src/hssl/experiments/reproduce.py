@@ -13,8 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -22,9 +24,10 @@ from rich.console import Console
 from hssl.config import Config
 from hssl.errors import ConfigurationError, HsslError
 from hssl.experiments.cell import BUSY, GridFolder
-from hssl.experiments.data_check import check_data
+from hssl.experiments.data_check import check_data, described
 from hssl.experiments.manifest import Cell
 from hssl.experiments.record import RunRecord
+from hssl.experiments.watch import Watch, duration
 from hssl.places import below, from_environment
 
 # Seconds between two looks at a run that another process makes.
@@ -86,6 +89,12 @@ def tasks(cells: Sequence[Cell], seeds: Sequence[int], budget: str, changes: Map
                     config = below(config, config.data.root, alone=alone)
                 elif "data.root" not in changes:
                     config = from_environment(config)
+                if config.trainer.devices * config.trainer.nodes > 1:
+                    raise ConfigurationError(
+                        "a run of a grid is one process on one device",
+                        arrived=f"trainer.devices {config.trainer.devices}, trainer.nodes {config.trainer.nodes}",
+                        remedy="use several devices for several runs, with --jobs N; 'hssl train' makes a run on many",
+                    )
                 found[name] = Task(name, config)
     return list(found.values())
 
@@ -118,34 +127,38 @@ def run(work: Sequence[Task], folder: GridFolder, jobs: int | None = None, conso
             missing.append(task)
         else:
             records[task.name] = record
-    console.print(f"{len(work)} runs, {len(records)} of them done, {jobs} at a time, in {folder.path}", highlight=False)
-    check_data(task.config for task in missing)
-    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    for task in missing:
-        waiting.put(task)
-    pool = _Pool(folder, jobs, devices)
-    lock = threading.Lock()
-    told = 0
 
-    def tell(task: Task, seconds: float, code: int) -> None:
-        nonlocal told
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+
+    done = "all" if not missing else len(records) or "none"
+    say(f"{_counted(len(work))}, {done} of them done, {jobs} at a time, in {folder.path}")
+    if places := described(task.config for task in missing):
+        say(f"data: {places}")
+    check_data(task.config for task in missing)
+    watch = Watch(folder, len(missing), jobs)
+    lock = threading.Lock()
+
+    def tell(task: Task, end: _End) -> None:
         with lock:
-            told += 1
             try:
-                record = folder.record(task.name, task.config) if code == 0 else None
-                message = folder.failure(task.name) or _died(code)
+                record = folder.record(task.name, task.config) if end.code == 0 else None
+                message = end.error or folder.failure(task.name) or _died(end.code, folder.log_file(task.name))
             except HsslError as error:
                 record, message = None, str(error)
+            watch.ended(task.name)
             if record is None:
                 failures[task.name] = message
                 said = f"failed: {message.splitlines()[0]}"
             else:
                 records[task.name] = record
                 readout = record.evaluation.readout
-                said = f"done in {seconds:.0f} s" + ("" if readout is None else f", readout {readout.accuracy:.1f} %")
-            console.print(f"{told} of {len(missing)}: {task.name} {said}", highlight=False, markup=False)
+                said = f"done in {duration(end.seconds)}"
+                said += "" if readout is None else f", readout {readout.accuracy:.1f} %"
+            say(f"{len(missing) - watch.left} of {len(missing)}: {task.name} {said}")
 
-    pool.work_off(waiting, tell)
+    with watch.shown(console), _terminable():
+        _Pool(folder, jobs, devices, watch).work_off(missing, tell)
     return Outcome({task.name: records[task.name] for task in work if task.name in records}, failures)
 
 
@@ -154,16 +167,30 @@ def command(folder: GridFolder, name: str) -> list[str]:
     return [sys.executable, "-m", "hssl.experiments.cell", str(folder.path), name]
 
 
+@dataclass(frozen=True)
+class _End:
+    """How a run's process ended; `error` where it could not even be started."""
+
+    seconds: float
+    code: int
+    error: str | None = None
+
+
 class _Pool:
     """Threads that start processes, one at a time each, and wait for them."""
 
-    def __init__(self, folder: GridFolder, jobs: int, devices: Sequence[str]) -> None:
-        self._folder, self._jobs = folder, jobs
+    def __init__(self, folder: GridFolder, jobs: int, devices: Sequence[str], watch: Watch) -> None:
+        self._folder, self._jobs, self._watch = folder, jobs, watch
         self._devices = [devices[index % len(devices)] if devices else None for index in range(jobs)]
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = threading.Event()
+        self._broken: BaseException | None = None
 
-    def work_off(self, waiting: queue.SimpleQueue[Task], tell: Callable[[Task, float, int], None]) -> None:
+    def work_off(self, work: Sequence[Task], tell: Callable[[Task, _End], None]) -> None:
+        """Make them all; `tell` is called with each that ended, from the threads."""
+        waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        for task in work:
+            waiting.put(task)
         threads = [
             threading.Thread(target=self._worker, args=(waiting, tell, device), daemon=True) for device in self._devices
         ]
@@ -174,6 +201,8 @@ class _Pool:
                 # In steps: an untimed join would keep an interrupt waiting.
                 while thread.is_alive():
                     thread.join(0.2)
+            if self._broken is not None:
+                raise self._broken
         except BaseException:
             self._stopped.set()
             for process in list(self._running):
@@ -182,24 +211,36 @@ class _Pool:
                 thread.join(60)
             raise
 
-    def _worker(
-        self, waiting: queue.SimpleQueue[Task], tell: Callable[[Task, float, int], None], device: str | None
-    ) -> None:
-        while not self._stopped.is_set():
-            try:
-                task = waiting.get_nowait()
-            except queue.Empty:
-                return
-            start = time.monotonic()
-            code = self._start(task, device)
-            if self._stopped.is_set():
-                return
-            if code == BUSY:
-                # At the end of the queue, where others are done first.
-                waiting.put(task)
-                time.sleep(_PATIENCE)
-                continue
-            tell(task, time.monotonic() - start, code)
+    def _worker(self, waiting: queue.SimpleQueue[Task], tell: Callable[[Task, _End], None], device: str | None) -> None:
+        try:
+            while not self._stopped.is_set():
+                try:
+                    task = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                end = self._make(task, device)
+                if self._stopped.is_set():
+                    return
+                if end.code == BUSY:
+                    # At the end of the queue, where others are done first.
+                    self._watch.waiting(task.name)
+                    waiting.put(task)
+                    self._stopped.wait(_PATIENCE)
+                    continue
+                tell(task, end)
+        except BaseException as error:
+            # A thread's error is nobody's, and what it did not make would be missed by nobody.
+            self._broken = error
+            self._stopped.set()
+
+    def _make(self, task: Task, device: str | None) -> _End:
+        start = time.monotonic()
+        self._watch.started(task.name)
+        try:
+            code, error = self._start(task, device), None
+        except OSError as refused:
+            code, error = 1, f"its process could not be started: {refused}"
+        return _End(time.monotonic() - start, code, error)
 
     def _start(self, task: Task, device: str | None) -> int:
         log = self._folder.log_file(task.name)
@@ -229,10 +270,33 @@ class _Pool:
         return process.returncode
 
 
-def _died(code: int) -> str:
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is an interrupt: the runs' processes are stopped too, instead of working on unseen."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _counted(runs: int) -> str:
+    return "1 run" if runs == 1 else f"{runs} runs"
+
+
+def _died(code: int, log: Path) -> str:
+    if code == -signal.SIGKILL:
+        return f"the process was killed by SIGKILL: was there too little memory? Its log: {log}"
     if code < 0:
-        return f"the process was killed by {signal.Signals(-code).name}: was there too little memory?"
-    return f"the process ended with code {code} and said nothing; its log may tell more"
+        return f"the process was killed by {signal.Signals(-code).name}; its log: {log}"
+    return f"the process ended with code {code} and left no message; its log: {log}"
 
 
 def _devices() -> list[str]:

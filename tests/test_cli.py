@@ -56,7 +56,9 @@ class Engine:
     def train(self, config: Config, out: Path) -> Mapping[str, Any]:
         return self._answer(config, out)
 
-    def evaluate_run(self, run: Path, data_root: str | None) -> Mapping[str, Any]:
+    def evaluate_run(self, run: Path, data_root: str | None, told: Callable[[str], None]) -> Mapping[str, Any]:
+        if self.failure is None:
+            told("fitting the readout")
         return self._answer(run, data_root)
 
     def measure_equivariance(self, config: Config | None, run: Path | None, root: str | None) -> Mapping[str, Any]:
@@ -265,6 +267,7 @@ def test_a_budget_on_top_of_a_saved_configuration_is_refused(
         (("train", "mnist-scale-hssl", "--budget", "tiny", "--out", "o"), "smoke"),
         (("train", "mnist-scale-hssl", "--seed", "-1", "--out", "o"), "'seed' got -1"),
         (("train", "mnist-scale-hssl", "--trainer.batch_size", "1", "--out", "o"), "no negatives"),
+        (("train", "mnist-scale-hssl", "--backbone.plan", "seperable", "--out", "o"), "did you mean 'separable'?"),
         (("train", "mnist-scale-hssl", "--seed", "--out", "o"), "'--seed' has no value"),
         (("train", "mnist-scale-hssl", "--out", "o", "--seed"), "'--seed' has no value"),
         (("train", "mnist-scale-hssl", "--verbose", "--out", "o"), "no field 'verbose'"),
@@ -366,7 +369,9 @@ def test_evaluate_prints_each_measure_under_its_own_name(
 ) -> None:
     assert main(["evaluate", str(run_folder)]) == 0
     assert engine.asked == [(run_folder, None)]
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert printed.err == "fitting the readout\n"
+    lines = printed.out.splitlines()
     for name, accuracy, protocol in (
         ("readout", "91.25 %", "trained alongside"),
         ("linear probe", "88.50 %", "logistic regression"),
@@ -376,6 +381,7 @@ def test_evaluate_prints_each_measure_under_its_own_name(
         assert accuracy in row
         assert protocol in row
     assert "equivariance: Scales(1.0, 1.5); class: approximate; bound: none; no bound to hold" in lines
+    assert "fitting the readout" not in lines
     assert any("x1.5" in line and "4.21e-02" in line for line in lines)
     assert not any("interrupted" in line for line in lines)
 
@@ -533,3 +539,21 @@ def test_the_cells_of_the_paper_are_listed_without_making_any(
 )
 def test_a_grid_that_cannot_be_is_refused(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert message in refused(capsys, *words.split())
+
+
+@pytest.mark.parametrize("place", ["file/x.json", "folder"])
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_measured(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    measuring = ModuleType("hssl.benchmarks.run")
+    measured: list[Path] = []
+    measuring.run = lambda kind, rounds, device, file: measured.append(file)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "hssl.benchmarks.run", measuring)
+    assert str(tmp_path / place) in refused(capsys, "bench", "step", "--json", str(tmp_path / place))
+    assert measured == []
+    good = tmp_path / "new" / "x.json"
+    assert main(["bench", "step", "--json", str(good)]) == 0
+    assert measured == [good]
+    assert list(good.parent.iterdir()) == []

@@ -278,3 +278,20 @@ def test_settings_without_effect_are_named(mode: str, transformation: str, silen
     assert override(Config(), place | {"views.base_size": (1, 1)}).without_effect() == ()
     alone = override(Config(), place | {"views.distance": "topological"}).without_effect()
     assert len(alone) == 1, "without a largest distance there is nothing to measure"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "remedy"),
+    [
+        ("backbone.plan", "seperable", "did you mean 'separable'?"),
+        ("mode", "hssl", "did you mean 'h-ssl'?"),
+        ("objective.name", "NT-XENT", "did you mean 'nt_xent'?"),
+        ("data.fit", "qqq", "hssl recipes --fields lists every field"),
+        ("trainer.epochs", "0", "hssl recipes --fields lists every field"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_nearest(field: str, value: str, remedy: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        override(Config(), {field: value})
+    assert str(refused.value).endswith(f"to do:    {remedy}")
+    assert f"'{field}' got" in str(refused.value)

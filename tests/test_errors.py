@@ -40,4 +40,5 @@ def test_nearest_names_the_near_word_or_the_way_to_all_of_them() -> None:
     assert nearest("mnist-scale", ["mnist-scales", "cifar10"]) == "did you mean 'mnist-scales'?"
     assert nearest("zzz", ["b", "a"]) == "choose one of: a, b"
     assert nearest("zzz", ["b", "a"], "see the list") == "see the list"
+    assert nearest("zzz", ["b", "a"], "") == ""
     assert nearest("a1", ["b1", "a1x"], "see the list") == "did you mean 'a1x'?"

@@ -335,7 +335,7 @@ def parse(tree: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems, unknown = [], []
+        problems, unknown, meant = [], [], []
         known = [name for name, _ in fields_of()]
         for item in error.errors():
             # A union reports each of its alternatives under a part of its own: 'tuple[int, ...]', 'int'.
@@ -350,10 +350,13 @@ def parse(tree: Mapping[str, Any]) -> Config:
             # Where several fields contradict each other the input is the whole section, and the message names them.
             whole = isinstance(item["input"], Mapping) and item["type"] == "value_error"
             problems.append(message if whole else f"'{name}' got {item['input']!r}: {message}")
+            if item["type"] == "literal_error":
+                meant.append(nearest(str(item["input"]).lower(), _words(name), ""))
         remedy = "hssl recipes --fields lists every field"
+        close = next((words for words in meant if words), remedy)
         raise ConfigurationError(
             "the configuration does not hold: " + "; ".join(dict.fromkeys(problems)),
-            remedy=nearest(unknown[0], known, remedy) if unknown else remedy,
+            remedy=nearest(unknown[0], known, remedy) if unknown else close,
         ) from None
 
 
@@ -411,6 +414,12 @@ def _field(name: str) -> FieldInfo:
         assert issubclass(inner, BaseModel)
         section = inner
     return section.model_fields[last]
+
+
+def _words(name: str) -> list[str]:
+    """The words that a field accepts."""
+    kinds = _alternatives(_field(name).annotation)
+    return [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:

@@ -61,4 +61,6 @@ def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> st
     close = get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
-    return otherwise or f"choose one of: {', '.join(names)}"
+    if otherwise is not None:
+        return otherwise
+    return f"choose one of: {', '.join(names)}"

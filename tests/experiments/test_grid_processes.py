@@ -32,7 +32,7 @@ FIELDS = {
     "evaluation.equivariance_images": 2,
 }  # fmt: skip
 RUNS = [f"mnist-rotation-{mode}-smoke-seed0" for mode in ("assl", "hssl", "frozen", "supervised")]
-CLOCK = {"seconds", "images_per_second", "wall_seconds", "energy_joules", "date", "git", "sessions"}
+CLOCK = {"seconds", "images_per_second", "wall_seconds", "energy_joules", "joules", "date", "git", "sessions"}
 RANDOM_KILLS = 6
 
 

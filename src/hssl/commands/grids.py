@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hssl.commands.terminal import paragraph, table
-from hssl.errors import ConfigurationError, RunFolderError
+from hssl.errors import ConfigurationError, RunFolderError, nearest
 from hssl.training.notices import without_notices
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     asked = list(MODES) if arguments.modes is None else arguments.modes
     for word in asked:
         if word not in spelled:
-            raise ConfigurationError(f"there is no mode '{word}' to compare", accepted=", ".join(MODES))
+            raise ConfigurationError(
+                f"there is no mode '{word}' to compare", accepted=", ".join(MODES), remedy=nearest(word, MODES, "") or None
+            )
     modes = tuple(dict.fromkeys(spelled[word] for word in asked))
     seeds = tuple(dict.fromkeys(arguments.seeds))
     for field, option in (("seed", "--seeds"), ("mode", "--modes")):

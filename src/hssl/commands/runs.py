@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hssl.commands.terminal import table
+from hssl.commands.terminal import progress, table
 from hssl.errors import ConfigurationError, RunFolderError
 from hssl.places import from_environment
 from hssl.training.notices import without_notices
@@ -40,10 +40,10 @@ def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path
 def evaluate(run: Path, data_root: str | None) -> int:
     """Measure a run and print each measure under its own name."""
     _check_run(run)
-    with without_notices():
+    with without_notices(), progress("loading") as told:
         from hssl.training.engine import evaluate_run
 
-        result = evaluate_run(run, data_root or _moved_to(run))
+        result = evaluate_run(run, data_root or _moved_to(run), told)
     _print_evaluation(result)
     return 0
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(first: str) -> Iterator[Callable[[str], None]]:
+    """Something that says on stderr what is being done: one changing line on a terminal, a line each elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda doing: print(doing, file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(first) as status:
+        yield status.update
 
 
 def paragraph(text: str) -> None:

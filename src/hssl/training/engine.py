@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,9 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     return {"epochs": config.trainer.epochs, "notes": (*config.without_effect(), *data.notes), **_last_figures(folder)}
 
 
-def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
+def evaluate_run(
+    run: Path, data_root: str | None = None, told: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Readout, linear probe, kNN and equivariance of a finished or interrupted run; written to its `evaluation.json`.
 
     Equivariance is measured twice, on the run's network and on the same network before training.
@@ -106,6 +109,7 @@ def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
     Args:
         run: the run's folder.
         data_root: where the run's data lies now; None for where it lay in training.
+        told: called with what is being done, in a few words.
 
     Raises:
         RunFolderError: no run, one without a checkpoint yet, or data that the run was not trained on.
@@ -116,12 +120,15 @@ def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
         torch.set_num_threads(config.trainer.threads)
     device = _device(config)
     start, energy = time.perf_counter(), meter_of(device)
+    told("reading the data and the last checkpoint")
     module, data, checkpoint = _restore(folder, config)
     module.to(device).eval()
     train_store, test_store = data.train.to(device), data.test.to(device)
     figures: dict[str, Any] = {"readout": None, "linear_probe": None, "knn": None}
     if data.num_classes is not None:
+        told("fitting and testing the readout" if module.reads_afterwards else "testing the readout")
         figures["readout"] = _readout(module, config, train_store, test_store)
+        told(f"linear probe and nearest neighbours on the features of {len(train_store):,} images")
         features = [embed(module.embed, store, _CHUNK) for store in (train_store, test_store)]
         assert train_store.labels is not None
         assert test_store.labels is not None
@@ -133,6 +140,7 @@ def evaluate_run(run: Path, data_root: str | None = None) -> dict[str, Any]:
         figures["knn"] = {"accuracy": neighbours.accuracy, "protocol": neighbours.protocol}
     count = min(config.evaluation.equivariance_images, len(test_store))
     images = test_store.batch(torch.arange(count, device=device))
+    told("equivariance error, of the trained network and of the untrained one")
     report = equivariance_report(module.backbone.float(), images)
     untrained = equivariance_report(_untrained(config, data.channels, train_store).float(), images)
     epochs = int(checkpoint["epoch"]) + 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hssl.benchmarks.machine import peak_megabytes, start_of_peak
 from hssl.benchmarks.timing import in_turns
 from hssl.config import Config, override
 from hssl.data import ImageStore
@@ -43,7 +44,7 @@ class StepCase:
 CASES = (
     StepCase("mnist-scale", 252, 1, 4068),
     StepCase("mnist-rotation", 256, 1),
-    StepCase("cifar10-scale", 36, 3, 252),
+    StepCase("cifar10-scale", 36, 3, 504),
 )
 TRANSLATION = StepCase("mnist-translation", 256, 1)
 
@@ -107,7 +108,15 @@ def against_plain(case: StepCase, mode: str, rounds: int, device: torch.device) 
         "seconds": turns.median("sampled"),
         "speedup": turns.speedup("sampled", over="plain").as_dict(),
         "speedup_all_streams": turns.speedup("all streams", over="plain").as_dict(),
+        **({} if device.type == "cpu" else {"megabytes": _peak(fast, device), "plain_megabytes": _peak(slow, device)}),
     }
+
+
+def _peak(stepper: Stepper, device: torch.device) -> float:
+    """What a step takes beside what was there before it, in MB."""
+    before = start_of_peak(device)
+    stepper()
+    return peak_megabytes(device) - before
 
 
 def one_forward_against_two(case: StepCase, rounds: int, device: torch.device) -> dict[str, Any]:

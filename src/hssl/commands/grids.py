@@ -29,7 +29,9 @@ def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     for word in asked:
         if word not in spelled:
             raise ConfigurationError(
-                f"there is no mode '{word}' to compare", accepted=", ".join(MODES), remedy=nearest(word, MODES, "") or None
+                f"there is no mode '{word}' to compare",
+                accepted=", ".join(MODES),
+                remedy=nearest(word, MODES, "") or None,
             )
     modes = tuple(dict.fromkeys(spelled[word] for word in asked))
     seeds = tuple(dict.fromkeys(arguments.seeds))

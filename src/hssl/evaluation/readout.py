@@ -21,13 +21,13 @@ def fit_readout(
     epochs: int,
     batch_size: int,
     seed: int,
-    cache_bytes: int = 2**30,
+    cache_bytes: int | None = None,
 ) -> None:
     """Trains a readout in place on frozen features: AdamW (1e-3, decay 1e-4), cosine to zero, cross-entropy.
 
     The initial weights are the caller's. On return the readout is in eval mode. Every epoch reads the same features
-    (there is no augmentation), so they are kept where they fit into `cache_bytes`, and computed anew each epoch where
-    not; both ways train the same readout.
+    (there is no augmentation), so they are kept where they fit into `cache_bytes` (None: 1 GiB on a CPU, half of
+    what is free on a GPU), and computed anew each epoch where not; both ways train the same readout.
 
     Args:
         readout: features to logits [B, classes], on the store's device.
@@ -43,7 +43,7 @@ def fit_readout(
     labels = _labels(store)
     device = store.device
     generator = torch.Generator().manual_seed(seed)
-    read = _cached(features, store, batch_size, cache_bytes)
+    read = _cached(features, store, batch_size, _room(device) if cache_bytes is None else cache_bytes)
     optimizer = torch.optim.AdamW(readout.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     steps = epochs * len(list(_batches(torch.arange(len(store)), batch_size)))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, steps))
@@ -119,6 +119,10 @@ def _batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
         # BatchNorm has no statistics of a single example; another epoch's order brings the one left over back in.
         if indices.numel() > 1 or order.numel() == 1:
             yield indices
+
+
+def _room(device: torch.device) -> int:
+    return 2**30 if device.type != "cuda" else torch.cuda.mem_get_info(device)[0] // 2
 
 
 def _cached(

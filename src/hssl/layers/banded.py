@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Rows of matrices start at multiples of 16 bytes, which tensor cores want, in every precision.
-_ALIGNED = 8
+ALIGNED = 8
+"""Extents of matrices are multiples of this: tensor cores read 16 bytes at a time, in half precision too."""
 
 
 def multiplies_matrices(maps: Tensor) -> bool:
@@ -32,18 +32,14 @@ class BandedFilters:
 
     def __init__(self, functions: Tensor, size: tuple[int, int], stride: int, padding: int) -> None:
         e, taps = functions.shape
-        height, width = size
-        self._e = e
+        self._size = size
         self._out = tuple((extent + 2 * padding - taps) // stride + 1 for extent in size)
         # A last column of zeros stands for every point outside of the filter.
         flat = F.pad(functions, (0, 1)).flatten()
-        along_w = flat[_places(e, taps, width, stride, padding, functions.device)]
-        # [W', e, W]: a position's e values lie side by side.
-        self._along_w = along_w.transpose(0, 1).flatten(0, 1)[:, :width]
-        along_h = along_w
-        if height != width:
-            along_h = flat[_places(e, taps, height, stride, padding, functions.device)]
-        self._along_h = along_h[..., :height]
+        height, width = (flat[_places(e, taps, extent, stride, padding, functions.device)] for extent in size)
+        self._along_h = height
+        # [W' e, W]: a position's e values lie side by side.
+        self._along_w = width.transpose(0, 1).flatten(0, 1)
 
     @staticmethod
     def arrange(mix: Tensor) -> Tensor:
@@ -58,7 +54,7 @@ class BandedFilters:
 
     def convolve(self, maps: Tensor, mixing: Tensor, target: Tensor, rectify: bool) -> None:
         """Write the convolution of maps [n, C, H, W] by `mixing` [e, e C, O] to `target` [n, O, H', W']."""
-        along_w = self._filter_w(_by_position(maps, rectify))
+        along_w = self._filter_w(self._by_position(maps, rectify))
         out: Tensor | None = None
         for index, weight in enumerate(mixing):
             filtered = self._filter_h(along_w, index)
@@ -70,7 +66,7 @@ class BandedFilters:
         self, maps: Tensor, d_out: Tensor, mixing: Tensor, d_mixing: Tensor, target: Tensor | None, rectify: bool
     ) -> None:
         """Add the gradient of `mixing` to `d_mixing`, and write that of the maps to `target`."""
-        values = _by_position(maps, rectify)
+        values = self._by_position(maps, rectify)
         count, height, _, channels = values.shape
         along_w = self._filter_w(values)
         gradient = d_out.permute(0, 2, 3, 1).reshape(-1, d_out.shape[1])
@@ -87,7 +83,17 @@ class BandedFilters:
         if rectify:
             # Not a product with the mask: an infinite gradient times zero is no number.
             d_maps.masked_fill_(values <= 0, 0)
-        target.copy_(d_maps.permute(0, 3, 1, 2))
+        height, width = self._size
+        target.copy_(d_maps[:, :height, :width].permute(0, 3, 1, 2))
+
+    def _by_position(self, maps: Tensor, rectify: bool) -> Tensor:
+        """[n, C, H, W] -> [n, H, W, C], with zeros after H and W up to what is aligned."""
+        beyond = [-extent % ALIGNED for extent in self._size]
+        values = maps.permute(0, 2, 3, 1)
+        if any(beyond):
+            values = F.pad(values, (0, 0, 0, beyond[1], 0, beyond[0]))
+            return F.relu_(values) if rectify else values
+        return (F.relu(values) if rectify else values).contiguous()
 
     def _filter_w(self, values: Tensor) -> Tensor:
         """[n, H, W, C] -> [n, H, W' e C]."""
@@ -101,16 +107,11 @@ class BandedFilters:
         return out.reshape(-1, out.shape[2] // self._out[1])
 
 
-def _by_position(maps: Tensor, rectify: bool) -> Tensor:
-    """[n, C, H, W] -> [n, H, W, C], contiguous."""
-    return (F.relu(maps) if rectify else maps).permute(0, 2, 3, 1).contiguous()
-
-
 @lru_cache(maxsize=256)
 def _places(e: int, taps: int, extent: int, stride: int, padding: int, device: torch.device) -> Tensor:
     """Which tap of a flat [e, taps + 1] meets each pixel for each output: int64 [e, outputs, extent and some zeros]."""
     outputs = (extent + 2 * padding - taps) // stride + 1
-    pixels = -(-extent // _ALIGNED) * _ALIGNED
+    pixels = -(-extent // ALIGNED) * ALIGNED
     place = torch.arange(pixels) - stride * torch.arange(outputs)[:, None] + padding
     outside = (place < 0) | (place >= taps) | (torch.arange(pixels) >= extent)
     place = place.masked_fill(outside, taps)

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Exactness, Group
+from hssl.layers.banded import multiplies_matrices
 from hssl.layers.basis import (
     BasisKind,
     basis_on,
@@ -251,6 +252,9 @@ class SteerableConv2d(nn.Module):
             padding, max(1, count),
         )  # fmt: skip
         # A trial runs backward too, which neither a graph being traced nor inference mode can.
+        if choice == "auto" and multiplies_matrices(values):
+            # No model foretells which convolution a GPU's library chooses.
+            choice = "measured"
         if choice != "measured" or count == 0 or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
             return cheapest(shape, rates_for(values), possible)
         # Counts that hardly differ share a trial: the last batch of an epoch must not start one.

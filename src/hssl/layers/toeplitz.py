@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hssl.layers.banded import ALIGNED
+
 # With more channels convolutions fill their units, and a line's matrix grows with the square of the channels.
 _MOST_CHANNELS = 4
 
@@ -34,9 +36,11 @@ class ToeplitzConvolution:
     def __init__(self, kernel: Tensor, size: tuple[int, int], stride: int, padding: int) -> None:
         self._kernel, self._stride, self._padding = kernel, stride, padding
         taps = kernel.shape[-1]
-        self._height, self._width = size
+        # Zeros behind each line up to an aligned length.
+        self._height, self._width = size[0], size[1] + -size[1] % ALIGNED
+        self._seen = size[1]
         self._out = tuple((extent + 2 * padding - taps) // stride + 1 for extent in size)
-        self._places = _places(taps, self._width, stride, padding, kernel.device)
+        self._places = _places(taps, size[1], self._width, stride, padding, kernel.device)
 
     def convolve(self, maps: Tensor, target: Tensor, rectify: bool) -> None:
         """Write the convolution of maps [n, C, H, W], or of their positive part, to `target` [n, O, H', W']."""
@@ -61,14 +65,14 @@ class ToeplitzConvolution:
         d_maps = d_lines.new_zeros(len(maps), self._height + 2 * self._padding, self._width, channels)
         for tap in range(taps):
             d_maps[:, tap : tap + self._stride * (self._out[0] - 1) + 1 : self._stride].add_(d_lines[:, :, tap])
-        d_maps = d_maps[:, self._padding : self._padding + self._height].permute(0, 3, 1, 2)
+        d_maps = d_maps[:, self._padding : self._padding + self._height, : self._seen].permute(0, 3, 1, 2)
         # Not a product with the mask: an infinite gradient times zero is no number.
         target.copy_(d_maps.masked_fill(maps <= 0, 0) if rectify else d_maps)
 
     def _lines(self, maps: Tensor, rectify: bool) -> Tensor:
         """The k lines of pixels that each line of outputs reads: [n, C, H, W] -> [n H', k W C]."""
-        values = (F.relu(maps) if rectify else maps).permute(0, 2, 3, 1).flatten(2)
-        values = F.pad(values, (0, 0, self._padding, self._padding))
+        values = (F.relu(maps) if rectify else maps).permute(0, 2, 3, 1)
+        values = F.pad(values, (0, 0, 0, self._width - self._seen, self._padding, self._padding)).flatten(2)
         return values.unfold(1, self._kernel.shape[-1], self._stride).transpose(2, 3).reshape(-1, self._rows)
 
     @property
@@ -83,8 +87,9 @@ class ToeplitzConvolution:
 
 
 @lru_cache(maxsize=256)
-def _places(taps: int, width: int, stride: int, padding: int, device: torch.device) -> Tensor:
-    """Which tap of a line joins each pixel to each output, `taps` where none does: int64 [W, W']."""
+def _places(taps: int, width: int, aligned: int, stride: int, padding: int, device: torch.device) -> Tensor:
+    """Which tap of a line joins each pixel to each output, `taps` where none does: int64 [aligned width, W']."""
     outputs = (width + 2 * padding - taps) // stride + 1
-    place = torch.arange(width)[:, None] - stride * torch.arange(outputs) + padding
-    return place.masked_fill((place < 0) | (place >= taps), taps).to(device)
+    pixels = torch.arange(aligned)[:, None]
+    place = pixels - stride * torch.arange(outputs) + padding
+    return place.masked_fill((place < 0) | (place >= taps) | (pixels >= width), taps).to(device)

@@ -1,14 +1,16 @@
 """Plots of the report as inline SVG whose text is text and whose colours are the page's, in light, dark and print."""
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import MODES, Row, Summary
@@ -25,6 +27,10 @@ _ROLES = {
     "frozen": "#0a0b14",
     "supervised": "#0a0b15",
 }
+# A mode is told by its shape as well as by its colour; the style sheet has the same shapes for legends.
+_MARKERS = {"a-ssl": "o", "h-ssl": "s", "hybrid": "^", "frozen": "v", "supervised": "P"}
+# Curves that lie on one another stay visible: that of H-SSL has gaps.
+_DASHES: Any = {"h-ssl": (0, (5, 1.5))}
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hssl",
@@ -42,6 +48,8 @@ _STYLE: Any = {
     "axes.axisbelow": True,
 }
 WIDTH_INCHES = 3.7
+_LONG = 48
+"""Characters of all names of group elements above which they stand in lines of their own, not side by side."""
 
 
 def accuracy_bars(rows: Sequence[Row], name: str) -> str | None:
@@ -64,7 +72,7 @@ def accuracy_bars(rows: Sequence[Row], name: str) -> str | None:
             if summary.std is not None:
                 axes.errorbar(summary.mean, place, xerr=summary.std, color=colour, capsize=4, linewidth=1.6)
             runs = [record.evaluation.readout.accuracy for record in row.records if record.evaluation.readout]
-            axes.plot(runs, [place] * len(runs), "o", color=colour, markersize=4)
+            axes.plot(runs, [place] * len(runs), _MARKERS[row.mode], color=colour, markersize=4)
             if row.paper is not None:
                 axes.plot(
                     row.paper.mean,
@@ -94,7 +102,7 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str
         return None
     with rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, 2.3))
-        axes = figure.add_axes((0.17, 0.19, 0.8, 0.76))
+        axes = _upright(figure, label)
         for row, lines in curves:
             colour = _ROLES[row.mode]
             for line in lines:
@@ -102,10 +110,12 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str
                     axes.plot(list(line), list(line.values()), color=colour, linewidth=0.7, alpha=0.4)
             epochs = sorted(set[int].intersection(*(set(line) for line in lines)))
             means = [sum(line[epoch] for line in lines) / len(lines) for epoch in epochs]
-            axes.plot(epochs, means, color=colour, linewidth=2, marker="o" if len(epochs) < 2 else None)
+            axes.plot(
+                epochs, means, color=colour, linewidth=2, linestyle=_DASHES.get(row.mode, "-"),
+                marker=_MARKERS[row.mode], markersize=6, markevery=[-1], clip_on=False,
+            )  # fmt: skip
         axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(axis="y", linewidth=0.6)
         return _svg(figure, name, f"{label} by epoch for {', '.join(row.mode_name for row, _ in curves)}")
 
@@ -121,28 +131,49 @@ def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
     bounds = {item.bound for item in measured if item and item.bound}
     # An error of exactly zero (the identity) has no place on a logarithmic axis: it is drawn at its lower end.
     floor = 10**-3 * min([*values, *bounds], default=1e-6)
+    names, ending = _short(elements)
+    lying = sum(map(len, names)) > _LONG
     with rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH_INCHES, 2.3))
-        axes = figure.add_axes((0.17, 0.19, 0.8, 0.76))
+        if lying:
+            height = 0.5 + 0.4 * len(names)
+            figure = Figure(figsize=(WIDTH_INCHES, height))
+            axes = figure.add_axes((0.03, 0.44 / height, 0.94, 1 - 0.46 / height))
+        else:
+            figure = Figure(figsize=(WIDTH_INCHES, 2.3))
+            axes = _upright(figure, "relative error")
         for number, row in enumerate(shown):
             shift = 0.14 * (number - (len(shown) - 1) / 2)
             for record in row.records:
                 if (item := record.evaluation.equivariance) is None:
                     continue
-                points = [
+                found = [
                     (elements.index(element), error) for element, error in item.errors.items() if error is not None
                 ]
+                places = [place + shift for place, _ in found]
+                errors = [max(error, floor) for _, error in found]
                 axes.plot(
-                    [place + shift for place, _ in points],
-                    [max(error, floor) for _, error in points],
-                    "o", color=_ROLES[row.mode], markersize=4.5, alpha=0.75,
+                    *((errors, places) if lying else (places, errors)),
+                    _MARKERS[row.mode], color=_ROLES[row.mode], markersize=4.5, markeredgewidth=0, alpha=0.8,
+                    clip_on=False,
                 )  # fmt: skip
         for bound in bounds:
-            axes.axhline(bound, color=_ROLES["muted"], linestyle="--", linewidth=1)
-        axes.set_yscale("log")
-        _element_ticks(axes, elements)
-        axes.set_ylabel("relative error")
-        axes.grid(axis="y", linewidth=0.6)
+            (axes.axvline if lying else axes.axhline)(bound, color=_ROLES["muted"], linestyle="--", linewidth=1)
+        if lying:
+            axes.set_xscale("log")
+            _logarithmic(axes.xaxis)
+            axes.set_ylim(len(names) - 0.5, -0.75)
+            axes.set_yticks([])
+            axes.set_xlabel("relative error")
+            for place, element in enumerate(names):
+                axes.text(0, place - 0.36, element, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+        else:
+            axes.set_yscale("log")
+            _logarithmic(axes.yaxis)
+            step = max(1, -(-len(names) // 6))
+            axes.set_xticks(range(0, len(names), step), names[::step])
+            axes.set_xlim(-0.6, len(names) - 0.4)
+            axes.set_xlabel(f"group element, {ending}" if ending else "group element")
+        axes.grid(axis="x" if lying else "y", linewidth=0.6)
         return _svg(figure, name, f"Equivariance error by element: {', '.join(elements)}")
 
 
@@ -150,30 +181,47 @@ def points(places: Sequence[tuple[str, Summary]], label: str, name: str) -> str:
     """Accuracy at each place of an axis, evenly spaced: mean, and sample standard deviation where there is one."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, 2.3))
-        axes = figure.add_axes((0.17, 0.19, 0.8, 0.76))
+        axes = _upright(figure, "test accuracy (%)")
         colour = _ROLES["h-ssl"]
-        axes.plot(range(len(places)), [summary.mean for _, summary in places], "o-", color=colour, markersize=5)
+        axes.plot(range(len(places)), [summary.mean for _, summary in places], "s-", color=colour, markersize=5)
         for place, (_, summary) in enumerate(places):
             if summary.std is not None:
                 axes.errorbar(place, summary.mean, yerr=summary.std, color=colour, capsize=4, linewidth=1.4)
         axes.set_xticks(range(len(places)), [text for text, _ in places])
         axes.set_xlim(-0.4, len(places) - 0.6)
         axes.set_xlabel(label)
-        axes.set_ylabel("test accuracy (%)")
         axes.grid(axis="y", linewidth=0.6)
         described = "; ".join(f"{text}: {summary}" for text, summary in places)
         return _svg(figure, name, f"Test accuracy by {label}: {described}")
 
 
-def _element_ticks(axes: Axes, elements: Sequence[str]) -> None:
-    # What all names end with is said once, below: six long names would run into each other.
+def _upright(figure: Figure, label: str) -> Axes:
+    """Axes whose vertical label lies over them, where it is read without turning the head and never meets a tick's."""
+    axes = figure.add_axes((0.14, 0.18, 0.83, 0.7))
+    figure.text(0.005, 0.985, label, color=_ROLES["muted"], va="top")
+    return axes
+
+
+def _short(elements: Sequence[str]) -> tuple[list[str], str]:
+    """The names without what all of them end with, and that ending, to be said once."""
     endings = {" ".join(["", *element.split(") ", 1)[1:]]) for element in elements}
     ending = endings.pop() if len(endings) == 1 else ""
-    names = [element.removesuffix(ending) for element in elements]
-    step = max(1, -(-len(names) // 6))
-    axes.set_xticks(range(0, len(names), step), names[::step])
-    axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_xlabel(f"group element, {ending.strip()}" if ending else "group element")
+    return [element.removesuffix(ending) for element in elements], ending.strip()
+
+
+def _logarithmic(axis: Axis) -> None:
+    """A logarithmic axis names its powers of ten, and numbers between them where it spans few."""
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    between = (1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
+    axis.set_major_locator(LogLocator(subs=between, numticks=7))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _power(value: float) -> str:
+    exponent = math.floor(math.log10(value) + 1e-9)
+    return f"{value:g}" if -3 <= exponent < 4 else f"$10^{{{exponent}}}$"
 
 
 def _row_name(row: Row, shown: Sequence[Row]) -> str:

@@ -154,6 +154,15 @@ def test_help_names_every_command_and_train_shows_how_fields_are_written(capsys:
         assert "hssl recipes --fields" in shown
 
 
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_fits_80_columns(
+    command: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*([command] if command else []), "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"hssl {hssl.__version__}\n"
@@ -557,3 +566,14 @@ def test_a_place_that_cannot_be_written_is_found_before_anything_is_measured(
     assert main(["bench", "step", "--json", str(good)]) == 0
     assert measured == [good]
     assert list(good.parent.iterdir()) == []
+
+
+def test_a_folder_holds_one_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told before the first run is made, not by the report after the last."""
+    file = tmp_path / "records" / "mnist-scale-hssl-quick-seed0.json"
+    file.parent.mkdir()
+    file.touch()
+    words = ("reproduce", "table2", "--datasets", "mnist", "--list", "--out", str(tmp_path), "--budget")
+    assert main([*words, "quick"]) == 0
+    capsys.readouterr()
+    assert "--budget smoke, and mnist-scale-hssl-quick-seed0" in refused(capsys, *words, "smoke")

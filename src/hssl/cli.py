@@ -11,6 +11,7 @@ import errno
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,9 +36,11 @@ COMMANDS = {
 BENCHMARKS = ("layers", "step", "loss", "data", "scaling")
 _OVERRIDES = """\
 Any field of the configuration is an option by its dotted name:
-    --optimizer.learning_rate 0.3   --trainer.epochs=20   --seed 1   --backbone.scales 1,1.5,2
+    --optimizer.learning_rate 0.3   --trainer.epochs=20
+    --backbone.scales 1,1.5,2   --seed 1
 'hssl recipes --fields' lists every field with what it accepts and its default.
 Fields are replaced after the budget is applied."""
+_SEED = "   --seed 1"
 _BUDGET = "smoke: under a minute on two CPU cores; quick: under five; paper: the paper's own settings"
 _MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT}
 
@@ -146,7 +149,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     group = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands = {
         name: group.add_parser(
-            name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=_epilog(name)
+            name, help=text, description=textwrap.fill(f"{text[0].upper()}{text[1:]}.", 79), epilog=_epilog(name)
         )
         for name, text in COMMANDS.items()
     }  # fmt: skip
@@ -184,9 +187,16 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         "artefacts", nargs="+", metavar="WHAT",
         help=f"{', '.join(OF_THE_PAPER)}, all (of these); beyond (the paper), or of its studies {', '.join(STUDIES)}",
     )  # fmt: skip
-    reproduce.option("--datasets", nargs="+", metavar="DATA", help="of mnist, cifar10, tiny-imagenet (default: all)")
+    reproduce.option(
+        "--datasets",
+        nargs="+",
+        metavar="DATA",
+        help="of mnist, cifar10, tiny-imagenet (default: all; figure 2: cifar10)",
+    )
     reproduce.option("--transformations", nargs="+", metavar="T", help="of rotation, translation, scale (default: all)")
-    reproduce.option("--seeds", type=_at_least_one, default=1, metavar="N", help="runs a cell, seeds 0 to N-1")
+    reproduce.option(
+        "--seeds", type=_at_least_one, default=1, metavar="N", help="runs of each cell, seeds 0 to N-1 (default: 1)"
+    )
     reproduce.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
     reproduce.option("--jobs", type=_at_least_one, metavar="N", help="runs at a time (default: one a GPU, or one)")
     reproduce.option("--out", type=Path, metavar="DIR", help="runs, records, report (default: runs/reproduce-BUDGET)")
@@ -214,17 +224,19 @@ def _epilog(command: str) -> str | None:
     return {
         "train": f"{_OVERRIDES}\n\nExample:\n    hssl train mnist-scale-hssl --budget quick --out runs/x",
         "equivariance": f"{_OVERRIDES}\n\nExample:\n    hssl equivariance mnist-rotation-hssl",
-        "reproduce": f"{_OVERRIDES}\n\n"
+        "reproduce": f"{_OVERRIDES.replace(_SEED, '')}\n\n"
         "--data.root DIR holds a sub-folder for each data set that is asked for: mnist,\n"
         "cifar10, tiny-imagenet; with a single one it may be the data's own folder.\n"
         "Without it they are looked for in HSSL_DATA, then on the hub.\n\n"
         "A run that is there is not made again; an interrupted one goes on. Several of\n"
         "these may work on one folder at once.\n\n"
         "Example:\n    hssl reproduce table1 --datasets mnist --budget smoke",
-        "bench": "layers: every layer of the paper's networks. step: a whole training step. loss: time and memory\n"
-        "against N. data: batches and views against a loader. scaling: batch, |G|, width, resolution.\n\n"
+        "bench": "layers: every layer of the paper's networks. step: a whole training step.\n"
+        "loss: time and memory against N. data: batches and views against a loader.\n"
+        "scaling: batch, |G|, width, resolution.\n\n"
         "Example:\n    hssl bench step --rounds 3 --json step.json",
-        "compare": f"{_OVERRIDES}\n\nExample:\n    hssl compare digits-translation --seeds 0 1 2 --out runs/demo",
+        "compare": f"{_OVERRIDES.replace(_SEED, '')}\n\n"
+        "Example:\n    hssl compare digits-translation --seeds 0 1 2 --out runs/demo",
     }.get(command)
 
 

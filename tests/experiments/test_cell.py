@@ -60,8 +60,9 @@ def test_another_runs_record_is_never_replaced(folder: GridFolder, monkeypatch: 
     make(folder, "one", configuration())
     before = folder.record_file("one").read_bytes()
     other = configuration(seed=1)
-    with pytest.raises(RunFolderError, match="other settings"):
+    with pytest.raises(RunFolderError, match="other settings") as refused:
         make(folder, "one", other)
+    assert "seed: 0 there, 1 asked" in str(refused.value)
     asked(monkeypatch, other)
     assert main([str(folder.path), "one"]) == 2
     assert folder.record_file("one").read_bytes() == before

@@ -36,6 +36,10 @@ if name.startswith("silent"):
     sys.exit(1)
 if name.startswith("busy") and (folder / "calls.txt").read_text().splitlines().count(name) < 3:
     sys.exit(75)
+if name.startswith("slow-deaf"):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    (folder / "deaf").touch()
 if name.startswith("slow"):
     time.sleep(60)
 (folder / "records").mkdir(exist_ok=True)
@@ -132,21 +136,28 @@ def test_an_interrupt_stops_the_processes(folder: GridFolder, monkeypatch: pytes
     assert calls(folder) == ["slow"]
 
 
-def test_a_grid_that_is_terminated_stops_its_processes(folder: GridFolder) -> None:
+@pytest.mark.parametrize("name", ["slow", "slow-deaf"])
+def test_a_grid_that_is_terminated_stops_its_processes(
+    name: str, folder: GridFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that do not hear are killed."""
+    monkeypatch.setattr(module, "_GRACE", 0.5)
     before = signal.getsignal(signal.SIGTERM)
 
     def terminate() -> None:
         limit = time.monotonic() + 30
-        while not (folder.path / "calls.txt").exists() and time.monotonic() < limit:
+        sign = folder.path / ("deaf" if name == "slow-deaf" else "calls.txt")
+        while not sign.exists() and time.monotonic() < limit:
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=terminate).start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run(work("slow", "a"), folder, 1, QUIET)
+        run(work(name, "a"), folder, 1, QUIET)
     assert time.monotonic() - start < 30
-    assert calls(folder) == ["slow"]
+    assert calls(folder) == [name]
+    assert not [thread for thread in threading.enumerate() if thread.is_alive() and "_worker" in thread.name]
     assert signal.getsignal(signal.SIGTERM) is before
 
 

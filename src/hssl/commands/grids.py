@@ -63,6 +63,7 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
     folder = GridFolder(out)
+    folder.check_budget(arguments.budget)
     if arguments.list:
         return _list(chosen, work, folder)
     with without_notices():

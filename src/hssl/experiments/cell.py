@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hssl.config import Config, parse
+from hssl.config import Config, differences, parse
 from hssl.errors import DataError, HsslError, RunFolderError
 from hssl.experiments.record import RunRecord, collect, read, write
 from hssl.files import remove_leftovers, write_atomically
@@ -69,13 +69,30 @@ class GridFolder:
             return None
         record = read(file)
         if record.identity != config.identity():
+            lines = differences(parse(record.configuration), config)
             raise RunFolderError(
                 f"{file} is the record of a run with other settings",
-                arrived=f"identity {config.identity()}",
-                accepted=f"{record.identity}, which is there",
-                remedy="choose another folder with --out; records are never replaced",
+                arrived="; ".join(lines[:5]) + (f" and {len(lines) - 5} more" if len(lines) > 5 else ""),
+                accepted="the run that is there; records are never replaced",
+                remedy="repeat its settings, or choose another folder with --out",
             )
         return record
+
+    def check_budget(self, budget: str) -> None:
+        """Refuse a folder that holds runs of another budget: no report may mix them.
+
+        Raises:
+            RunFolderError: it does.
+        """
+        files = sorted((self.path / "records").glob("*-seed*.json"))
+        others = [file.stem for file in files if f"-{budget}-seed" not in file.stem]
+        if others:
+            raise RunFolderError(
+                f"{self.path} holds runs of another budget",
+                arrived=f"--budget {budget}, and {others[0]}" + (f" and {len(others) - 1} more" if others[1:] else ""),
+                accepted="one folder for each budget",
+                remedy="choose another folder with --out",
+            )
 
     def failure(self, name: str) -> str | None:
         """What the last try died of."""

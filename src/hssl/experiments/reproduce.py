@@ -32,6 +32,8 @@ from hssl.places import below, from_environment
 
 # Seconds between two looks at a run that another process makes.
 _PATIENCE = 2.0
+# Seconds that processes are given to stop.
+_GRACE = 10.0
 _OF_A_CELL = ("recipe", "mode", "transformation", "budget", "data.name", "backbone.name")
 
 
@@ -205,11 +207,21 @@ class _Pool:
                 raise self._broken
         except BaseException:
             self._stopped.set()
-            for process in list(self._running):
-                process.send_signal(signal.SIGINT)
-            for thread in threads:
-                thread.join(60)
+            self._stop(threads)
             raise
+
+    def _stop(self, threads: Sequence[threading.Thread]) -> None:
+        # Not SIGINT, which processes started in the background of a script never hear.
+        for process in list(self._running):
+            process.terminate()
+        limit = time.monotonic() + _GRACE
+        for thread in threads:
+            thread.join(max(0.0, limit - time.monotonic()))
+        # No harm in it: whatever a run keeps, it keeps in one step.
+        for process in list(self._running):
+            process.kill()
+        for thread in threads:
+            thread.join(_GRACE)
 
     def _worker(self, waiting: queue.SimpleQueue[Task], tell: Callable[[Task, _End], None], device: str | None) -> None:
         try:
@@ -292,10 +304,10 @@ def _counted(runs: int) -> str:
 
 
 def _died(code: int, log: Path) -> str:
-    if code == -signal.SIGKILL:
-        return f"the process was killed by SIGKILL: was there too little memory? Its log: {log}"
     if code < 0:
-        return f"the process was killed by {signal.Signals(-code).name}; its log: {log}"
+        name = signal.Signals(-code).name
+        guess = ": was there too little memory? Its" if name == "SIGKILL" else "; its"
+        return f"the process was killed by {name}{guess} log: {log}"
     return f"the process ended with code {code} and left no message; its log: {log}"
 
 

@@ -1,5 +1,6 @@
 """Records of a small grid whose runs never took place, for tests of the report of a reproduction."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.fake_records import write_run
@@ -11,9 +12,24 @@ SEEDS = {"mnist-scale-assl": [98.0, 98.4, 98.2], "mnist-scale-hssl": [98.1, 98.3
          "mnist-scale-cnn-assl": [95.1, 95.3, 95.2], "mnist-scale-cnn-hssl": [87.0, 86.0, 88.5]}  # fmt: skip
 
 
-def grid(folder: Path, accuracies: dict[str, list[float]], seeds: int = 3) -> dict[str, RunRecord]:
-    """Records of MNIST's scale rows of both tables and its figures, with accuracies by run's name where they matter."""
-    chosen = cells(["all"], ["mnist"], ["scale"])
+def grid(
+    folder: Path,
+    accuracies: Mapping[str, Sequence[float]],
+    seeds: int = 3,
+    study: str | None = None,
+    of: tuple[Sequence[str], Sequence[str], Sequence[str]] = (("all",), ("mnist",), ("scale",)),
+) -> dict[str, RunRecord]:
+    """Records of MNIST's scale rows of both tables and its figures, with accuracies by run's name where they matter.
+
+    Args:
+        folder: where the runs' folders are made.
+        accuracies: by run and seed.
+        seeds: how many runs a cell has.
+        study: of the studies beyond the paper, one to add.
+        of: tables and figures, data and transformations, where they are others.
+    """
+    artefacts, datasets, transformations = of
+    chosen = cells([*artefacts, *([study] if study else [])], datasets, transformations)
     found = {}
     for task in tasks(chosen, range(seeds), "quick", {}):
         run, seed = task.name.removesuffix(f"-quick-seed{task.config.seed}"), task.config.seed

@@ -146,7 +146,7 @@ def test_records_find_their_study_by_the_name_of_their_file(tmp_path: Path) -> N
         ("loss", "nt-xent", 2),
     ]
     assert "mnist-scale-hssl-nt-xent" in reproduction_page(records, {})
-    assert "mnist-scale-hssl-nt-xent (nt-xent)" in markdown(records, {})
+    assert "| MNIST · scale · SESN | H-SSL | nt-xent |" in markdown(records, {})
     # With the runs of the table alone no study has been begun.
     alone = {name: record for name, record in records.items() if "nt-xent" not in name}
     assert {entry.cell.study for entry in entries(alone)} == {None}

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.fake_records import comparison, configuration, record
 from hssl.errors import DataError
-from hssl.experiments.report import budget_statement, report_page, update_readme, write_report
+from hssl.experiments.report import report_page, update_readme, write_report
 from hssl.experiments.tables import comparison_table, to_markdown
 
 VOID = {"meta", "link", "br", "img", "hr"}
@@ -131,22 +131,6 @@ def test_names_from_data_are_escaped(tmp_path: Path) -> None:
     Page(text)
     assert "<script>" not in text
     assert "<b>" not in text
-
-
-def test_the_budget_is_told_as_a_share_of_the_papers(tmp_path: Path) -> None:
-    # 12 epochs of 5,000 images, where the paper has 500 of 60,000: 0.2 %.
-    short = " ".join(budget_statement([record(tmp_path, configuration())]))
-    assert "0.2 %" in short
-    assert "do not show the accuracies of the paper" in short
-    assert "single run" in short
-    long = configuration(trainer__epochs=500, data__train_images=60000)
-    made = record(tmp_path, long)
-    data = made.evaluation.data | {"train_images": 60000}
-    whole = " ".join(
-        budget_statement([made.model_copy(update={"evaluation": made.evaluation.model_copy(update={"data": data})})])
-    )
-    assert "100 %" in whole
-    assert "do not show" not in whole
 
 
 def test_the_readme_holds_the_table_between_its_markers(tmp_path: Path) -> None:

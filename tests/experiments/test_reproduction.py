@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.fake_grid import SEEDS, grid
+from experiments.test_report import Page
 from hssl.errors import DataError
 from hssl.experiments.cell import GridFolder
 from hssl.experiments.entries import entries
@@ -30,6 +31,16 @@ def test_every_cells_number_is_its_records(tmp_path: Path) -> None:
         assert str(entry.readout) in page
         assert f"paper {entry.cell.expected}" in page
     assert reproduction_page(dict(reversed(records.items())), {}) == page
+
+
+def test_the_page_is_whole_and_needs_nothing_from_outside(tmp_path: Path) -> None:
+    page = Page(reproduction_page(grid(tmp_path, SEEDS, seeds=2, study="loss"), {}))
+    assert len(page.identifiers) == len(set(page.identifiers))
+    assert {"table1", "table2", "claim1", "agreement", "probes", "equivariance", "study-loss", "costs"} <= set(
+        page.identifiers
+    )
+    assert set(page.references) <= set(page.identifiers)
+    assert page.resources == ["data:,"]
 
 
 def test_failures_are_shown_with_their_error(tmp_path: Path) -> None:

@@ -1,52 +1,190 @@
-"""What the theory says about the tables, tested. Imports no torch."""
+"""What the theory says about the tables, and whether ours are the paper's, tested. Imports no torch.
+
+A claim is tested in each row of a table. Its rows are one family: their p-values are corrected by Holm's method. A
+claim that is not refuted is not shown: equality has a test of its own, of two one-sided tests.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hssl.experiments.differences import difference
-from hssl.experiments.entries import Entry, interval
-from hssl.experiments.manifest import Artefact
+from hssl.experiments.blocks import interval, p_text
+from hssl.experiments.differences import Difference, difference, holm
+from hssl.experiments.entries import Entry
+from hssl.experiments.tables import MODES, Summary
 
 MARGIN = 2.0
-"""Points of accuracy within which A-SSL and H-SSL count as equal in the test of equivalence."""
+"""Points of accuracy within which two accuracies count as equal in the tests of equivalence."""
+SIGNIFICANT = 0.05
+UNDECIDED = "undecided"
+UNTESTED = "not tested"
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A statement about two accuracies and how it is tested.
+
+    Attributes:
+        title: for people.
+        one, other: what is compared, `one` minus `other`.
+        hypotheses: what each test tries to refute, and its p-value.
+        verdicts: by which of the hypotheses were refuted, in their order.
+    """
+
+    title: str
+    one: str
+    other: str
+    hypotheses: Mapping[str, Callable[[Difference], float]]
+    verdicts: Mapping[tuple[bool, bool], str]
+
+
+EQUAL = f"equal to within {MARGIN:g} points"
+CLOSE = f"different, by less than {MARGIN:g} points"
+DIFFERENT = "different"
+EQUALITY: dict[str, Callable[[Difference], float]] = {
+    "no difference": lambda told: told.p,
+    f"{MARGIN:g} points or more apart": lambda told: told.within(MARGIN),
+}
+EQUAL_OR_NOT = {
+    (False, False): UNDECIDED,
+    (True, False): DIFFERENT,
+    (False, True): EQUAL,
+    (True, True): CLOSE,
+}
+STRUCTURE = Claim("With structure, A-SSL and H-SSL are one training", "H-SSL", "A-SSL", EQUALITY, EQUAL_OR_NOT)
+PAPER = Claim("Our accuracies are the paper's", "ours", "the paper's", EQUALITY, EQUAL_OR_NOT)
+BELOW = "H-SSL stays behind, as the theory has it"
+AHEAD = "H-SSL is ahead, against the theory"
+NO_STRUCTURE = Claim(
+    "Without structure, H-SSL learns less than A-SSL",
+    "H-SSL",
+    "A-SSL",
+    {"H-SSL not below": lambda told: told.below(0), "H-SSL not above": lambda told: told.p_greater},
+    {(False, False): UNDECIDED, (True, False): BELOW, (False, True): AHEAD},
+)
+NOTHING_LEARNED = f"not above frozen by {MARGIN:g} points or more, as the theory has it"
+LITTLE_LEARNED = f"above frozen, by less than {MARGIN:g} points"
+LEARNED = "above frozen, against the theory"
+FROZEN = Claim(
+    "Without structure, H-SSL is no better than random weights",
+    "H-SSL",
+    "frozen",
+    {
+        "not above frozen": lambda told: told.p_greater,
+        f"{MARGIN:g} points or more above": lambda told: told.below(MARGIN),
+    },
+    {(False, False): UNDECIDED, (True, False): LEARNED, (False, True): NOTHING_LEARNED, (True, True): LITTLE_LEARNED},
+)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A claim in one row.
+
+    Attributes:
+        row: where.
+        one, other: what was compared.
+        told: their difference; None where it cannot be tested.
+        p: of the claim's hypotheses, corrected over the rows; empty where it cannot be tested.
+        verdict: in words.
+    """
+
+    row: str
+    one: Summary | None
+    other: Summary | None
+    told: Difference | None
+    p: tuple[float, ...]
+    verdict: str
+
+
+def assess(claim: Claim, rows: Sequence[tuple[str, Summary | None, Summary | None]]) -> list[Tested]:
+    """The claim in each row, corrected over those in which it can be tested."""
+    told = [difference(one, other) for _, one, other in rows]
+    known = [number for number, item in enumerate(told) if item is not None]
+    corrected = [
+        holm([test(item) for item in told if item is not None]) for test in claim.hypotheses.values()
+    ]  # by hypothesis, then by row
+    found = []
+    for number, (row, one, other) in enumerate(rows):
+        if told[number] is None:
+            found.append(Tested(row, one, other, None, (), UNTESTED))
+            continue
+        p = tuple(values[known.index(number)] for values in corrected)
+        first, second = (value < SIGNIFICANT for value in p)
+        found.append(Tested(row, one, other, told[number], p, claim.verdicts[first, second]))
+    return found
+
+
+def structure(found: Sequence[Entry]) -> list[Tested]:
+    """A-SSL against H-SSL in each row of table 1 that has runs of both."""
+    return assess(STRUCTURE, _pairs(found, "table1", "h-ssl", "a-ssl"))
+
+
+def no_structure(found: Sequence[Entry]) -> list[Tested]:
+    """H-SSL against A-SSL in each row of table 2 that has runs of both."""
+    return assess(NO_STRUCTURE, _pairs(found, "table2", "h-ssl", "a-ssl"))
+
+
+def against_frozen(found: Sequence[Entry]) -> list[Tested]:
+    """H-SSL against random weights in each row of table 2 that has runs of both."""
+    return assess(FROZEN, _pairs(found, "table2", "h-ssl", "frozen"))
+
+
+def against_paper(found: Sequence[Entry]) -> list[Tested]:
+    """Ours against the paper's in each cell of the tables."""
+    there = [entry for entry in found if entry.paper is not None and entry.readout is not None]
+    return assess(PAPER, [(f"{e.row}, {MODES[e.cell.mode]}", e.readout, e.paper) for e in there])
+
+
+def of_theory(found: Sequence[Entry]) -> list[tuple[Claim, list[Tested]]]:
+    """The three claims of the theory, each in its rows."""
+    return [(STRUCTURE, structure(found)), (NO_STRUCTURE, no_structure(found)), (FROZEN, against_frozen(found))]
+
+
+def papers_own(claim: Claim, found: Sequence[Entry]) -> dict[str, Tested]:
+    """A claim of the theory tested on the paper's numbers, by row; the rows are those that we have runs of."""
+    artefact = "table1" if claim is STRUCTURE else "table2"
+    other = "frozen" if claim is FROZEN else "a-ssl"
+    pairs = _pairs(found, artefact, "h-ssl", other, lambda entry: entry.paper)
+    return {item.row: item for item in assess(claim, pairs)}
+
+
+def count(rows: Iterable[Tested]) -> dict[str, int]:
+    """How many rows have each verdict."""
+    verdicts = [item.verdict for item in rows]
+    return {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
 
 
 def statements(found: Sequence[Entry]) -> list[str]:
-    """The two claims of the theory, tested: one sentence a row of the tables."""
-    said = []
-    by_row: dict[tuple[Artefact, str], dict[str, Entry]] = {}
+    """The claims of the theory in sentences, one a row of the tables."""
+    return [
+        sentence(claim, item, "with structure" if claim is STRUCTURE else "without structure")
+        for claim, rows in of_theory(found)
+        for item in rows
+    ]
+
+
+def sentence(claim: Claim, item: Tested, where: str = "") -> str:
+    """A claim in one row, with its numbers, in a sentence."""
+    row = f"{item.row}, {where}" if where else item.row
+    if item.told is None:
+        return f"{row}: {claim.one} against {claim.other} is not tested: that takes two runs of each, and some spread."
+    tests = ", ".join(f"p = {p_text(p)} for '{name}'" for name, p in zip(claim.hypotheses, item.p, strict=True))
+    return f"{row}: {claim.one} - {claim.other} {interval(item.told)} points, {tests}: {item.verdict}."
+
+
+def _pairs(
+    found: Sequence[Entry],
+    artefact: str,
+    one: str,
+    other: str,
+    measure: Callable[[Entry], Summary | None] = lambda entry: entry.readout,
+) -> list[tuple[str, Summary | None, Summary | None]]:
+    rows: dict[str, dict[str, Entry]] = {}
     for entry in found:
-        if entry.cell.artefact in ("table1", "table2"):
-            by_row.setdefault((entry.cell.artefact, entry.cell.stem.name), {})[entry.cell.mode] = entry
-    for (artefact, stem), modes in by_row.items():
-        if not {"a-ssl", "h-ssl"} <= modes.keys():
-            continue
-        told = difference(modes["h-ssl"].readout, modes["a-ssl"].readout)
-        if told is None:
-            said.append(f"{stem}: H-SSL against A-SSL cannot be tested: that takes two runs of each.")
-        elif artefact == "table1":
-            equal = told.within(MARGIN)
-            verdict = (
-                f"equal to within {MARGIN:g} points"
-                if equal < 0.05
-                else "different"
-                if told.p < 0.05
-                else "neither shown to be equal nor to be different"
-            )
-            said.append(
-                f"{stem}, with structure: H-SSL - A-SSL {interval(told)} points, p = {told.p:.2g}; equivalence to "
-                f"within {MARGIN:g} points p = {equal:.2g}: {verdict}."
-            )
-        else:
-            verdict = (
-                "H-SSL stays behind, as it should"
-                if told.high < 0
-                else "H-SSL is ahead, against the theory"
-                if told.low > 0
-                else "not shown to differ"
-            )
-            said.append(
-                f"{stem}, without structure: H-SSL - A-SSL {interval(told)} points, p = {told.p:.2g}: {verdict}."
-            )
-    return said
+        if entry.cell.artefact == artefact:
+            rows.setdefault(entry.row, {})[entry.cell.mode] = entry
+    return [
+        (row, measure(modes[one]), measure(modes[other])) for row, modes in rows.items() if {one, other} <= modes.keys()
+    ]

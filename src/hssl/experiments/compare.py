@@ -11,9 +11,10 @@ from rich.console import Console
 
 from hssl.config import Config, Mode, override
 from hssl.errors import HsslError
+from hssl.experiments.limits import budget_statement
 from hssl.experiments.recipes import recipe, recipe_name
 from hssl.experiments.record import RunRecord, collect, read, write
-from hssl.experiments.report import budget_statement, write_report
+from hssl.experiments.report import write_report
 from hssl.experiments.tables import comparison_table, to_rich
 from hssl.places import from_environment
 

@@ -10,10 +10,11 @@ from typing import cast
 from hssl.config import BudgetName
 from hssl.errors import DataError
 from hssl.experiments import paper
+from hssl.experiments.blocks import interval
 from hssl.experiments.differences import Difference, difference
 from hssl.experiments.manifest import ARTEFACTS, Artefact, Cell, cells
-from hssl.experiments.record import RunRecord
-from hssl.experiments.tables import NONE, Summary, summarise
+from hssl.experiments.record import Measure, RunRecord
+from hssl.experiments.tables import DATASETS, NONE, Summary, summarise
 
 _NAME = re.compile(r"(?P<run>.+)-(?P<budget>smoke|quick|paper)-seed(?P<seed>\d+)")
 TITLES: dict[Artefact, str] = {
@@ -22,10 +23,6 @@ TITLES: dict[Artefact, str] = {
     "figure2-base-space": "Figure 2, left: the extent of g0",
     "figure2-distance": "Figure 2, right: the distance between g1 and g2",
     "beyond": "Beyond the paper",
-}
-AXES: dict[Artefact, str] = {
-    "figure2-base-space": "extent of g0",
-    "figure2-distance": "largest squared distance of g1 and g2",
 }
 
 
@@ -46,9 +43,20 @@ class Entry:
     @property
     def readout(self) -> Summary | None:
         """Test accuracy of the readout, the measure of the paper."""
-        return summarise(
-            None if record.evaluation.readout is None else record.evaluation.readout.accuracy for record in self.records
-        )
+        return self._accuracy("readout")
+
+    @property
+    def linear_probe(self) -> Summary | None:
+        return self._accuracy("linear_probe")
+
+    @property
+    def knn(self) -> Summary | None:
+        return self._accuracy("knn")
+
+    @property
+    def row(self) -> str:
+        """The row of the paper's tables: 'MNIST · scale · SESN'."""
+        return f"{DATASETS[self.cell.dataset]} · {self.cell.transformation} · {self.cell.network}"
 
     @property
     def text(self) -> str:
@@ -71,6 +79,10 @@ class Entry:
     def to_paper(self) -> Difference | None:
         """Ours minus the paper's."""
         return difference(self.readout, self.paper)
+
+    def _accuracy(self, name: str) -> Summary | None:
+        measures: list[Measure | None] = [getattr(record.evaluation, name) for record in self.records]
+        return summarise(None if measure is None else measure.accuracy for measure in measures)
 
 
 def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> list[Entry]:
@@ -100,16 +112,23 @@ def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> l
             "these runs are of several budgets", arrived=", ".join(sorted(budgets)), remedy="one folder for each budget"
         )
     every = cells(ARTEFACTS, tuple(paper.EPOCHS), budget=cast(BudgetName, next(iter(budgets), "quick")))
-    # A study whose only run is one of the paper's has not been begun.
+    made = by_run.keys() | failed.keys()
+    # A study whose only run is one of the paper's has not been begun, nor a figure whose only run is a table's.
+    of_tables = {cell.run for cell in every if cell.artefact.startswith("table")}
     of_the_paper = {cell.run for cell in every if cell.study is None}
     begun = {
-        cell.study for cell in every if cell.run not in of_the_paper and (cell.run in by_run or cell.run in failed)
+        _whole(cell) for cell in every if cell.run in made - (of_the_paper if cell.study is not None else of_tables)
     }
     return [
         Entry(cell, tuple(sorted(by_run.get(cell.run, ()), key=lambda record: record.seed)), failed.get(cell.run, 0))
         for cell in every
-        if (cell.run in by_run or cell.run in failed) and (cell.study is None or cell.study in begun)
+        if cell.run in made and (cell.artefact.startswith("table") or _whole(cell) in begun)
     ]
+
+
+def _whole(cell: Cell) -> str:
+    """What is shown as a whole: a study, or a figure, of one row."""
+    return f"{cell.study or cell.artefact}, {cell.stem.name}"
 
 
 def lines(found: Sequence[Entry]) -> list[tuple[str, ...]]:
@@ -125,21 +144,3 @@ def lines(found: Sequence[Entry]) -> list[tuple[str, ...]]:
         )
         for entry in found
     ]
-
-
-def lead(found: Sequence[Entry]) -> str:
-    runs = {id(record) for entry in found for record in entry.records}
-    compared = [entry for entry in found if entry.to_paper is not None]
-    inside = sum(told.low <= 0 <= told.high for entry in compared if (told := entry.to_paper) is not None)
-    text = f"{len(found)} cells of the paper's tables and figures from {len(runs)} runs."
-    if compared:
-        text += f" In {inside} of {len(compared)} cells the paper's number lies within the 95 % interval of ours."
-    return text
-
-
-def budget_of(records: Mapping[str, RunRecord]) -> str:
-    return next(iter(records.values())).budget if records else "no"
-
-
-def interval(told: Difference | None) -> str:
-    return NONE if told is None else f"{told.mean:+.1f} ({told.low:+.1f} to {told.high:+.1f})".replace("-", "−")

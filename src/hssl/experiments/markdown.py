@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from hssl.experiments.claims import statements
-from hssl.experiments.entries import TITLES, budget_of, entries, interval, lead
-from hssl.experiments.manifest import ARTEFACTS
+from hssl.experiments.blocks import Number, Section, Table
+from hssl.experiments.contents import LEAD, sections, title
 from hssl.experiments.record import RunRecord
-from hssl.experiments.tables import NONE, provenance
 
 
 def markdown(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> str:
-    """The tables as Markdown, a line a cell."""
-    found = entries(records, failures)
-    parts = [f"# Reproduction, {budget_of(records)} budget", lead(found)]
-    parts += [f"- {statement}" for statement in statements(found)]
-    for artefact in ARTEFACTS:
-        here = [entry for entry in found if entry.cell.artefact == artefact]
-        if not here:
-            continue
-        lines = ["| cell | ours | runs | paper | ours - paper (95 %) |", "|---|---:|---:|---:|---:|"]
-        for entry in here:
-            place = entry.cell.variant or entry.place
-            label = entry.cell.run if artefact.startswith("table") else f"{entry.cell.run} ({place})"
-            paper_text = NONE if entry.paper is None else str(entry.paper)
-            lines.append(
-                f"| {label} | {entry.text} | {len(entry.records)} | {paper_text} | {interval(entry.to_paper)} |"
-            )
-        parts += [f"## {TITLES[artefact]}", "\n".join(lines)]
+    """All that the page holds, but for its plots."""
+    parts = [f"# {title(records)}", LEAD]
+    parts += [to_markdown(section) for section in sections(records, failures) if not _only_plots(section)]
     if failures:
         told = [f"- {name}: {(text.splitlines() or ['no message'])[0]}" for name, text in failures.items()]
         parts += ["## Failed", "\n".join(told)]
-    parts.append(provenance(list(records.values())))
     return "\n\n".join(parts) + "\n"
+
+
+def to_markdown(section: Section, level: int = 2) -> str:
+    """The section under a heading of this level, and its parts one level below."""
+    parts = [*section.text]
+    if section.points:
+        parts.append("\n".join(f"- {text}" for text in section.points))
+    for table in section.tables:
+        if table.only != "page":
+            parts += [_table(table), *([table.caption] if table.caption else [])]
+    parts += [to_markdown(part, level + 1) for part in section.parts]
+    return "\n\n".join([f"{'#' * level} {section.title}", *parts])
+
+
+def _only_plots(section: Section) -> bool:
+    return bool(section.plots) and not (section.points or section.tables or section.parts)
+
+
+def _table(table: Table) -> str:
+    columns = [[line[number] for line in table.lines] for number in range(len(table.headings))]
+    rules = ["---:" if any(isinstance(cell, Number) for cell in column) else "---" for column in columns]
+    lines = [table.headings, rules, *([_text(cell) for cell in line] for line in table.lines)]
+    return "\n".join(_line(line) for line in lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
+
+
+def _text(cell: str | Number) -> str:
+    if isinstance(cell, str):
+        return cell
+    detail = f" ({cell.detail})" if cell.detail else ""
+    return cell.text + detail + "".join(f"; {text}" for text in cell.below)

@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from matplotlib import rc_context
@@ -95,7 +96,10 @@ def accuracy_bars(rows: Sequence[Row], name: str) -> str | None:
 
 
 def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str | None:
-    """A logged value by epoch: thin lines are runs, the thick one their mean. None where nothing was logged."""
+    """A logged value by epoch: the mean over runs, and a band of one sample standard deviation to either side.
+
+    Epochs that not every run of a row has logged are left out. None where nothing was logged.
+    """
     measured = [(row, [line for record in row.records if (line := _curve(record, key))]) for row in rows]
     curves = [(row, lines) for row, lines in measured if lines]
     if not curves:
@@ -105,11 +109,13 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str
         axes = _upright(figure, label)
         for row, lines in curves:
             colour = _ROLES[row.mode]
-            for line in lines:
-                if len(lines) > 1:
-                    axes.plot(list(line), list(line.values()), color=colour, linewidth=0.7, alpha=0.4)
             epochs = sorted(set[int].intersection(*(set(line) for line in lines)))
-            means = [sum(line[epoch] for line in lines) / len(lines) for epoch in epochs]
+            of_epoch = [[line[epoch] for line in lines] for epoch in epochs]
+            means = [fmean(values) for values in of_epoch]
+            if len(lines) > 1:
+                spread = [stdev(values) for values in of_epoch]
+                low, high = ([m + sign * s for m, s in zip(means, spread, strict=True)] for sign in (-1, 1))
+                axes.fill_between(epochs, low, high, color=colour, alpha=0.22, linewidth=0)
             axes.plot(
                 epochs, means, color=colour, linewidth=2, linestyle=_DASHES.get(row.mode, "-"),
                 marker=_MARKERS[row.mode], markersize=6, markevery=[-1], clip_on=False,

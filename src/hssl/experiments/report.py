@@ -9,8 +9,10 @@ from typing import Any, cast
 
 from hssl.errors import DataError
 from hssl.experiments import paper
+from hssl.experiments.curves import row_curves
+from hssl.experiments.limits import WHAT_WAS_COMPARED, budget_statement, in_paper
 from hssl.experiments.page import document, figure, legend, table
-from hssl.experiments.plots import accuracy_bars, equivariance_errors, learning_curves
+from hssl.experiments.plots import accuracy_bars, equivariance_errors
 from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import (
     MEASURES,
@@ -28,14 +30,6 @@ from hssl.experiments.tables import (
     to_markdown,
 )
 from hssl.files import write_atomically
-
-WHAT_WAS_COMPARED = (
-    "A-SSL (augmentation-based self-supervised learning) shows a network two transformed copies of each image and "
-    "teaches it to describe both alike; H-SSL (homomorphic self-supervised learning) shows it each image once and "
-    "compares two places of the network's own structured features instead. "
-    "If the network is equivariant and both draw the same pairs, theory says that they are the same training; "
-    "Frozen (random weights, never trained) and Supervised (trained with labels) stand beside them for orientation."
-)
 
 
 def write_report(records: Sequence[RunRecord], out: Path) -> Path:
@@ -69,71 +63,6 @@ def report_page(records: Sequence[RunRecord]) -> str:
     ]
     body = "\n".join(section for section in sections if section)
     return document(_title(list(cells)), body)
-
-
-def budget_statement(records: Sequence[RunRecord]) -> list[str]:
-    """What these runs show and what they do not, one sentence an entry."""
-    statements = []
-    if shares := _shares_of_the_paper(records):
-        few, most = (
-            f"{share:.0f}" if share >= 10 else f"{share:.1g}" for share in (100 * min(shares), 100 * max(shares))
-        )
-        span = f"{few} %" if few == most else f"{few} to {most} %"
-        statements.append(
-            f"These runs saw {span} of the images that a run of the paper sees (epochs × training images). They show "
-            "that the whole path works on real data, and how the modes compare when all get the same budget."
-        )
-        if max(shares) < 0.9:
-            statements.append(
-                "They do not show the accuracies of the paper, which trains for hundreds of epochs: a network that was "
-                "trained this briefly can stand below a frozen one."
-            )
-    else:
-        statements.append("The paper has no numbers for these images. The runs compare the modes at one budget.")
-    statements += _protocol_statements(records)
-    fewest = min(len(row.records) for row in comparison_table(records))
-    statements.append(
-        "Where a row has a single run, nothing is known about its spread: a difference of a few points may be chance."
-        if fewest == 1
-        else f"With {fewest} runs a row the spread is uncertain: differences below twice the spread may be chance."
-    )
-    if not any(record.evaluation.labels for record in records):
-        statements.append(
-            "The images have no labels, so there is no accuracy: losses and equivariance are all there is to see."
-        )
-    return statements
-
-
-def _protocol_statements(records: Sequence[RunRecord]) -> list[str]:
-    """What sets the modes apart beside what is compared."""
-    statements = []
-    transformations = {record.transformation for record in records}
-    sampled = sorted({r.transformation for r in records if r.configuration["views"].get("streams") == "sampled"})
-    if sampled:
-        statements.append(
-            f"A-SSL and H-SSL for {' and '.join(sampled)} computed only the streams that their pairs read "
-            "(views.streams sampled): BatchNorm saw a sample of what the paper's computation shows it."
-        )
-    if "translation" in transformations:
-        statements.append(
-            "For translations the paper's two protocols draw different pairs (A-SSL: shifts up to ±20 % read at one "
-            "place; H-SSL: any two places of the map), so early in training A-SSL and H-SSL need not agree."
-        )
-    if "rotation" in transformations:
-        statements.append(
-            "For quarter turns the two draw the same distribution of pairs: there A-SSL and H-SSL should agree."
-        )
-    afterwards = [
-        record.configuration["evaluation"]["readout_epochs"]
-        for record in records
-        if record.configuration["evaluation"]["readout"] == "afterwards"
-    ]
-    if afterwards and any(record.mode == "supervised" for record in records):
-        statements.append(
-            f"The readouts are not equally trained: that of Supervised learns with its network, the others are fitted "
-            f"to the finished network for {max(afterwards)} epochs. The linear probe treats all alike."
-        )
-    return statements
 
 
 def update_readme(readme: Path, records: Sequence[RunRecord], marker: str = "results") -> None:
@@ -199,28 +128,13 @@ def _agreement(rows: Sequence[Row]) -> str:
     return f"H-SSL − A-SSL: {difference}{error} points{' (± standard error)' if error else ''}"
 
 
-_CURVES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
-    ("contrastive loss", ("train/loss",), ("a-ssl", "h-ssl", "hybrid"), "loss"),
-    ("cross-entropy", ("train/loss",), ("frozen", "supervised"), "entropy"),
-    ("accuracy of the readout (%)", ("test/accuracy", "train/accuracy"), tuple(MODES), "curve"),
-)
-
-
 def _learning_curves(cells: dict[Cell, list[Row]]) -> str:
-    figures = []
-    for number, (cell, rows) in enumerate(cells.items()):
-        for label, keys, of, name in _CURVES:
-            shown = [row for row in rows if row.mode in of]
-            # Training and test accuracy never share a plot: the first key that was logged is the one that is drawn.
-            for key in keys:
-                split = {"test/accuracy": "on test images", "train/accuracy": "on training images"}.get(key, "")
-                if plot := learning_curves(shown, key, label, f"{name}{number}"):
-                    figures.append(figure(str(cell), plot, f"{label} {split}".strip()))
-                    break
-    if not figures:
+    plots = [plot for number, (cell, rows) in enumerate(cells.items()) for plot in row_curves(rows, str(cell), number)]
+    if not plots:
         return ""
+    figures = "".join(figure(plot.heading, plot.svg, plot.caption) for plot in plots)
     modes = dict.fromkeys(row.mode for rows in cells.values() for row in rows)
-    return f'<h2>Learning curves</h2>{legend(modes)}<div class="plots">{"".join(figures)}</div>'
+    return f'<h2>Learning curves</h2>{legend(modes)}<div class="plots">{figures}</div>'
 
 
 def _equivariance(cells: dict[Cell, list[Row]]) -> str:
@@ -260,7 +174,7 @@ def _cost(cells: dict[Cell, list[Row]]) -> str:
     hours = {
         cell.dataset_name: paper.GPU_HOURS[cast(paper.Dataset, cell.dataset)]
         for cell in cells
-        if _in_paper(cell.dataset)
+        if in_paper(cell.dataset)
     }
     theirs = "; ".join(f"{count} GPU-hours a run on {name}" for name, count in hours.items())
     seconds = _by_mode(cells, lambda row: row.wall_seconds)
@@ -364,20 +278,3 @@ def _shown(value: object) -> str:
 
 def _every(values: Iterable[Any]) -> str:
     return ", ".join(sorted({_shown(value) for value in values}))
-
-
-def _shares_of_the_paper(records: Sequence[RunRecord]) -> list[float]:
-    """Images seen in training, as a share of what a run of the paper on the same data sees; data of the paper only."""
-    shares = []
-    for record in records:
-        if not _in_paper(record.dataset) or record.mode == "frozen":
-            continue
-        dataset = cast(paper.Dataset, record.dataset)
-        images = record.evaluation.data.get("train_images") or record.configuration["data"]["train_images"]
-        seen = record.evaluation.epoch * (images or paper.TRAIN_IMAGES[dataset])
-        shares.append(seen / (paper.EPOCHS[dataset] * paper.TRAIN_IMAGES[dataset]))
-    return shares
-
-
-def _in_paper(dataset: str) -> bool:
-    return dataset in paper.EPOCHS

@@ -9,14 +9,12 @@ from pathlib import Path
 
 from hssl.errors import DataError
 from hssl.experiments.cell import GridFolder
-from hssl.experiments.entries import TITLES, budget_of, entries, lead
-from hssl.experiments.manifest import ARTEFACTS
+from hssl.experiments.contents import LEAD, sections, title
 from hssl.experiments.markdown import markdown
-from hssl.experiments.page import document, table
+from hssl.experiments.page import document
 from hssl.experiments.record import RunRecord, read
 from hssl.experiments.script import SORT
-from hssl.experiments.sections import claims, costs, failed_runs, figure_points, paper_table
-from hssl.experiments.tables import provenance
+from hssl.experiments.sections import to_html
 from hssl.files import claimed, remove_leftovers, write_atomically
 
 
@@ -53,22 +51,18 @@ def write_reproduction(out: Path) -> Path:
 
 def reproduction_page(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> str:
     """The page as text: the same records give the same page."""
-    found = entries(records, failures)
-    title = f"Homomorphic self-supervised learning, reproduced: {budget_of(records)} budget"
-    sections = [f"<h1>{html.escape(title)}</h1>", f'<p class="lead">{html.escape(lead(found))}</p>', claims(found)]
-    for artefact in ARTEFACTS:
-        here = [entry for entry in found if entry.cell.artefact == artefact]
-        if here:
-            sections.append(f"<h2>{TITLES[artefact]}</h2>")
-            if artefact == "beyond":
-                rows = [
-                    (e.cell.study or "", e.cell.variant or "", e.cell.run, e.text, str(len(e.records))) for e in here
-                ]
-                sections.append(table(("Study", "Variant", "Run", "Accuracy", "Runs"), rows))
-                continue
-            sections.append(
-                paper_table(artefact, here) if artefact.startswith("table") else figure_points(artefact, here)
-            )
-    made = html.escape(provenance(list(records.values())))
-    sections += [costs(found), failed_runs(failures), f'<p class="caption">{made}</p>']
-    return document(title, "\n".join(section for section in sections if section), SORT)
+    told = title(records)
+    parts = [f"<h1>{html.escape(told)}</h1>", f'<p class="lead">{html.escape(LEAD)}</p>']
+    parts += [to_html(section) for section in sections(records, failures)]
+    parts.append(_failed(failures))
+    return document(told, "\n".join(part for part in parts if part), SORT)
+
+
+def _failed(failures: Mapping[str, str]) -> str:
+    if not failures:
+        return ""
+    lines = "".join(
+        f"<details><summary>{html.escape(name)}</summary><pre>{html.escape(text)}</pre></details>"
+        for name, text in failures.items()
+    )
+    return f"<h2>Failed</h2>{lines}"

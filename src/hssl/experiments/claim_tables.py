@@ -1,0 +1,132 @@
+"""Sections on the claims: what the theory says, and whether ours are the paper's accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hssl.experiments import claims, paper
+from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value, signed
+from hssl.experiments.claims import MARGIN, SIGNIFICANT, Claim, Tested
+from hssl.experiments.entries import Entry
+
+HOW = (
+    "Welch's t-test; equivalence by two one-sided tests (Schuirmann 1987) with a margin of "
+    f"{MARGIN:g} points that is fixed in the code. A p-value below {SIGNIFICANT:g} refutes what its heading says. "
+    "The p-values of a column are corrected for their number by Holm's method; intervals are 95 %, each for its row "
+    "alone. Undecided is shown neither way: the runs are too few or spread too far. A test takes two runs of each."
+)
+
+
+_WHY = {
+    claims.STRUCTURE: (
+        "In an equivariant network both compare the same pairs of features, so both should learn the same (table 1). "
+        "Equality has a test of its own: two accuracies that are not shown to differ are not thereby equal."
+    ),
+    claims.NO_STRUCTURE: (
+        "Without a homomorphism, what H-SSL takes for two views of an image are unrelated features (table 2)."
+    ),
+    claims.FROZEN: (
+        "To learn nothing is to be no better than the same network with random weights. The paper finds the two "
+        "similar; an accuracy far below frozen is no learning either."
+    ),
+}
+
+
+def summary(found: Sequence[Entry], budget: str) -> Section | None:
+    """The whole report in a few sentences: how often each claim is shown, refuted or open."""
+    points = [f"{claim.title}: {counted(rows)}" for claim, rows in claims.of_theory(found) if rows]
+    if rows := claims.against_paper(found):
+        told = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
+        counts = [f"{number} {words}" for words, number in told.items() if number]
+        points.append(f"Of {len(rows)} accuracies that the paper has too, {', '.join(counts)}.")
+    if not points:
+        return None
+    text = [
+        "An accuracy counts as equal to another where a test shows it, and as different where a test shows that; all "
+        "others are undecided, which is no agreement."
+    ]
+    if budget != "paper":
+        text.append(
+            f"These runs have the {budget} budget: fewer epochs, and mostly fewer images and smaller networks than the "
+            "paper's. Their absolute accuracies are not expected to agree with the paper's; what they can show is how "
+            "the modes compare with each other."
+        )
+    return Section("In short", tuple(text), tuple(points), note=True)
+
+
+def theory(found: Sequence[Entry]) -> Section | None:
+    """Each claim of the theory in each row of its table, and the same test of the paper's own numbers."""
+    parts = [
+        _claim(claim, rows, found, f"claim{number}")
+        for number, (claim, rows) in enumerate(claims.of_theory(found), 1)
+        if rows
+    ]
+    return Section("What the theory says, tested", (HOW,), parts=tuple(parts)) if parts else None
+
+
+_AGAINST_PAPER = {
+    claims.EQUAL: f"are shown to agree to within {MARGIN:g} points",
+    claims.CLOSE: f"are shown to agree to within {MARGIN:g} points and yet to differ, by less",
+    claims.DIFFERENT: "are shown to differ",
+    claims.UNDECIDED: "are undecided (too few runs, or too wide a spread)",
+    claims.UNTESTED: "are not tested (fewer than two runs)",
+}
+
+
+def agreement(found: Sequence[Entry]) -> Section | None:
+    """Which of our accuracies are shown to be the paper's, and which are shown to differ."""
+    rows = claims.against_paper(found)
+    if not rows:
+        return None
+    text = (
+        f"The paper prints mean and standard deviation of {paper.RUNS} runs with one decimal. They are tested against "
+        f"ours as above, all {len(rows)} accuracies as one family, its ± taken as a sample standard deviation."
+    )
+    points = []
+    for verdict, words in _AGAINST_PAPER.items():
+        if there := [item.row + _by(item) for item in rows if item.verdict == verdict]:
+            points.append(f"{len(there)} {words}: {'; '.join(there)}.")
+    return Section("Our accuracies and the paper's", (text,), tuple(points), tables=(_paper(rows),))
+
+
+def counted(rows: Sequence[Tested]) -> str:
+    """'different in 1 of 8 rows, undecided in 7'."""
+    several = f" of {len(rows)} rows" if len(rows) > 1 else " of 1 row"
+    told = [f"{verdict} in {number}" for verdict, number in claims.count(rows).items()]
+    return ", ".join([told[0] + several, *told[1:]]) + "."
+
+
+def _claim(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry], name: str) -> Section:
+    theirs = claims.papers_own(claim, found)
+    minus = f"{_capital(claim.one)} − {claim.other}"
+    headings = ("Row", _capital(claim.one), _capital(claim.other), minus, *(f"p: {test}" for test in claim.hypotheses))
+    lines: list[Line] = []
+    for item in rows:
+        own = theirs[item.row]
+        verdict = Number(_interval(own), None if own.told is None else own.told.mean, below=(own.verdict,))
+        lines.append((item.row, *_measured(item), item.verdict, verdict))
+    table = Table(name, (*headings, "Verdict", f"In the paper: {minus}"), tuple(lines))
+    return Section(claim.title, (_WHY[claim],), tables=(table,))
+
+
+def _paper(rows: Sequence[Tested]) -> Table:
+    headings = ("Row", "Ours", "Paper", "Ours − paper", *(f"p: {test}" for test in claims.PAPER.hypotheses), "Verdict")
+    lines: tuple[Line, ...] = tuple((item.row, *_measured(item), item.verdict) for item in rows)
+    return Table("agreement", headings, lines, folded=f"All {len(rows)} accuracies with their tests")
+
+
+def _measured(item: Tested) -> tuple[Number, ...]:
+    p = item.p or (None, None)
+    return (accuracy(item.one), accuracy(item.other), apart(item.told), *(p_value(value) for value in p))
+
+
+def _interval(item: Tested) -> str:
+    return apart(item.told).text
+
+
+def _by(item: Tested) -> str:
+    return "" if item.told is None else signed(f" ({item.told.mean:+z.1f})")
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

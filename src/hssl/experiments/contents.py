@@ -1,0 +1,76 @@
+"""What the report of a reproduction holds, in its order; the same for the page and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hssl.experiments import claim_tables, paper_tables
+from hssl.experiments.blocks import Section
+from hssl.experiments.costs import costs
+from hssl.experiments.curves import curves
+from hssl.experiments.entries import Entry, entries
+from hssl.experiments.equivariance_change import equivariance
+from hssl.experiments.limits import WHAT_WAS_COMPARED, protocol_statements, share_statement
+from hssl.experiments.probes import probes
+from hssl.experiments.record import RunRecord
+from hssl.experiments.studies import studies
+from hssl.experiments.tables import provenance
+
+
+def title(records: Mapping[str, RunRecord]) -> str:
+    return f"Homomorphic self-supervised learning, reproduced: {_budget(records)} budget"
+
+
+LEAD = WHAT_WAS_COMPARED
+"""What is reproduced, for who has not read the paper."""
+
+
+def sections(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> list[Section]:
+    """Every section that there is something for.
+
+    Args:
+        records: by the name of their run.
+        failures: errors of runs that failed, by name.
+
+    Raises:
+        DataError: as `entries`.
+    """
+    found = entries(records, failures)
+    made = [
+        claim_tables.summary(found, _budget(records)),
+        _how_made(found, records, failures),
+        paper_tables.table("table1", found),
+        paper_tables.table("table2", found),
+        claim_tables.theory(found),
+        claim_tables.agreement(found),
+        paper_tables.figure2("figure2-base-space", found),
+        paper_tables.figure2("figure2-distance", found),
+        probes(found),
+        curves(found),
+        equivariance(found),
+        studies(found),
+        costs(found),
+    ]
+    return [section for section in made if section is not None]
+
+
+def _how_made(found: list[Entry], records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> Section:
+    runs = f"{len(records)} run{'' if len(records) == 1 else 's'}"
+    failed = f" ({len(failures)} more failed)" if failures else ""
+    kinds = (
+        ("cell", "of the paper's tables", "table"),
+        ("point", "of its figure 2", "figure"),
+        ("cell", "beyond it", "beyond"),
+    )
+    counted = []
+    for thing, where, artefact in kinds:
+        if number := sum(entry.cell.artefact.startswith(artefact) for entry in found):
+            counted.append(f"{number} {thing}{'' if number == 1 else 's'} {where}")
+    text = f"{runs}{failed} for {', '.join(counted)}. Several of these may share a run."
+    tables = [record for entry in found if entry.cell.artefact.startswith("table") for record in entry.records]
+    points = [*share_statement(tables), *protocol_statements(tables)]
+    return Section("How these runs were made", (text, provenance(list(records.values()))), tuple(points))
+
+
+def _budget(records: Mapping[str, RunRecord]) -> str:
+    return next(iter(records.values())).budget if records else "no"

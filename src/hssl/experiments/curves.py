@@ -1,0 +1,60 @@
+"""Learning curves of a row of the tables: loss and accuracy by epoch, modes by colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hssl.experiments.blocks import Plot, Section, modes_of
+from hssl.experiments.entries import Entry
+from hssl.experiments.plots import learning_curves
+from hssl.experiments.tables import MODES, Row, comparison_table
+
+# What is drawn: its name, the keys that it may be logged under, the modes that log it, and a word for identifiers.
+_CURVES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
+    ("contrastive loss", ("train/loss",), ("a-ssl", "h-ssl", "hybrid"), "loss"),
+    ("cross-entropy", ("train/loss",), ("frozen", "supervised"), "entropy"),
+    ("accuracy of the readout (%)", ("test/accuracy", "train/accuracy"), tuple(MODES), "curve"),
+)
+
+
+def row_curves(rows: Sequence[Row], heading: str, number: int) -> Iterable[Plot]:
+    """The plots of a row's runs: contrastive loss, cross-entropy and accuracy, as far as they were logged.
+
+    Args:
+        rows: its modes.
+        heading: its name.
+        number: its own within the page.
+    """
+    for label, keys, of, name in _CURVES:
+        shown = [row for row in rows if row.mode in of]
+        # Training and test accuracy never share a plot: the first key that was logged is the one that is drawn.
+        for key in keys:
+            split = {"test/accuracy": "on test images", "train/accuracy": "on training images"}.get(key, "")
+            if plot := learning_curves(shown, key, label, f"{name}{number}"):
+                yield Plot(heading, plot, f"{label} {split}".strip())
+                break
+
+
+def curves(found: Sequence[Entry]) -> Section | None:
+    """Of every row of the tables that has runs."""
+    rows: dict[str, list[Entry]] = {}
+    for entry in found:
+        if entry.cell.artefact in ("table1", "table2") and entry.records:
+            rows.setdefault(entry.row, []).append(entry)
+    plots = [
+        plot
+        for number, (name, here) in enumerate(rows.items())
+        for plot in row_curves(comparison_table([r for entry in here for r in entry.records]), name, number)
+    ]
+    if not plots:
+        return None
+    return Section(
+        "Learning curves",
+        (
+            "Mean over runs; the band is one sample standard deviation to either side. The contrastive losses of A-SSL "
+            "and H-SSL are those of their own pairs. A frozen network has no loss of its own; where its readout is "
+            "trained afterwards it has no curve.",
+        ),
+        plots=tuple(plots),
+        modes=modes_of(entry.cell.mode for here in rows.values() for entry in here),
+    )

@@ -1,0 +1,146 @@
+"""Section on equivariance before and after training: does training keep, make or break it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hssl.experiments.blocks import Line, Number, Plot, Section, Table, modes_of
+from hssl.experiments.entries import Entry
+from hssl.experiments.plots import equivariance_errors
+from hssl.experiments.record import Equivariance, Evaluation
+from hssl.experiments.tables import MODES, NONE, Summary, comparison_table, summarise
+
+NOT_MEASURED = "not measured"
+_IDENTITY = "0°"
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Relative errors of a cell's runs.
+
+    Attributes:
+        mean: over the elements other than the identity, summarised over runs; None where no run measured them.
+        largest: over those elements and all runs.
+        diverged: how many runs have an element whose error is not finite; they are in neither number.
+    """
+
+    mean: Summary | None
+    largest: float | None
+    diverged: int
+
+
+def errors_of(measured: Iterable[Equivariance | None]) -> Errors:
+    """What a cell's runs measured, at one moment of their training."""
+    means, largest, diverged = [], [], 0
+    for item in measured:
+        if item is None:
+            continue
+        # The identity says nothing: a network equals itself. Groups that are not closed leave it out.
+        values = [value for name, value in item.errors.items() if name != _IDENTITY]
+        finite = [value for value in values if value is not None]
+        if len(finite) < len(values):
+            diverged += 1
+        elif finite:
+            means.append(sum(finite) / len(finite))
+            largest.append(max(finite))
+    return Errors(summarise(means), max(largest, default=None), diverged)
+
+
+def equivariance(found: Sequence[Entry]) -> Section | None:
+    """Before and after, for every cell of the tables and of studies that has been measured."""
+    cells: dict[str, Entry] = {}
+    for entry in found:
+        if not entry.cell.artefact.startswith("figure"):
+            cells.setdefault(entry.cell.run, entry)
+    lines = [line for entry in cells.values() for line in _lines(entry)]
+    if not lines:
+        return None
+    headings = (
+        "Row", "Training", "Equivariance", "Elements", "Mean before", "Mean after", "Largest before", "Largest after",
+        "Bound", "Held after",
+    )  # fmt: skip
+    table = Table(
+        "equivariance",
+        headings,
+        tuple(lines),
+        "Means over group elements other than the identity, then mean ± sample standard deviation over runs; largest "
+        "over elements and runs. Before: the same network at its first weights, with calibrated BatchNorm. "
+        f"'{NOT_MEASURED}': the records are older than this measurement.",
+    )
+    return Section(
+        "Equivariance before and after training",
+        (
+            "The relative error between the features of a transformed image and the transformed features of the image: "
+            "0 is equivariant, 1 is as far off as the features vary. H-SSL stands for A-SSL only as far as this is "
+            "small. Exact groups are held to a bound that rounding explains. Scales are approximate. Without structure "
+            "(none) nothing is promised.",
+        ),
+        plots=tuple(_plots(found)),
+        modes=modes_of(entry.cell.mode for entry in found if entry.cell.artefact.startswith("table")),
+        tables=(table,),
+    )
+
+
+def _plots(found: Sequence[Entry]) -> Iterable[Plot]:
+    rows: dict[str, list[Entry]] = {}
+    for entry in found:
+        if entry.cell.artefact.startswith("table") and entry.records:
+            rows.setdefault(entry.row, []).append(entry)
+    for number, (name, here) in enumerate(rows.items()):
+        shown = comparison_table([record for entry in here for record in entry.records])
+        if svg := equivariance_errors(shown, f"equivariance{number}"):
+            yield Plot(name, svg, "After training: a dot a run; dashed: the bound")
+
+
+def _lines(entry: Entry) -> Iterable[Line]:
+    """A line for each set of elements that the cell's runs measured: errors of different ones are not averaged."""
+    of_elements: dict[tuple[str, ...], list[Evaluation]] = {}
+    for record in entry.records:
+        if (after := record.evaluation.equivariance) is not None:
+            elements = tuple(name for name in after.errors if name != _IDENTITY)
+            of_elements.setdefault(elements, []).append(record.evaluation)
+    variant = "" if entry.cell.variant is None else f", {entry.cell.variant}"
+    for elements, evaluations in of_elements.items():
+        trained = [measured for evaluation in evaluations if (measured := evaluation.equivariance) is not None]
+        one, other = errors_of(evaluation.equivariance_untrained for evaluation in evaluations), errors_of(trained)
+        bound = trained[0].bound
+        yield (
+            entry.row + variant,
+            MODES[entry.cell.mode],
+            trained[0].exactness,
+            _elements(elements),
+            _mean(one),
+            _mean(other),
+            _largest(one.largest),
+            _largest(other.largest),
+            Number(NONE if bound is None else _short(bound), bound),
+            _held(trained),
+        )
+
+
+def _elements(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)}, {names[0]} to {names[-1]}" if names else NONE
+
+
+def _mean(errors: Errors) -> Number:
+    diverged = (f"{errors.diverged} not finite",) if errors.diverged else ()
+    if errors.mean is None:
+        return Number(NONE if diverged else NOT_MEASURED, below=diverged)
+    spread = "" if errors.mean.std is None else f" ± {_short(errors.mean.std)}"
+    return Number(_short(errors.mean.mean) + spread, errors.mean.mean, f"n {errors.mean.count}", diverged)
+
+
+def _largest(value: float | None) -> Number:
+    return Number(NONE if value is None else _short(value), value)
+
+
+def _held(measured: Sequence[Equivariance | None]) -> str:
+    held = [item.held for item in measured if item is not None and item.held is not None]
+    if not held:
+        return NONE
+    return "yes" if all(held) else f"no, in {held.count(False)} of {len(held)} runs"
+
+
+def _short(value: float) -> str:
+    return "0" if value == 0 else f"{value:.1e}" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"

@@ -1,0 +1,108 @@
+"""Sections on the paper's tables and figure 2, with our numbers in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hssl.experiments import claims
+from hssl.experiments.blocks import Line, Number, Plot, Section, Table, accuracy, apart, interval, modes_of
+from hssl.experiments.entries import TITLES, Entry
+from hssl.experiments.manifest import Artefact
+from hssl.experiments.plots import points
+from hssl.experiments.tables import DATASETS, MODES, NONE
+
+_TEXTS: dict[Artefact, str] = {
+    "table1": "Equivariant networks: features of a transformed image are the transformed features of the image.",
+    "table2": "The same training on networks that are not equivariant; their features carry the group in name only.",
+    "figure2-base-space": "H-SSL compares two sets of elements, of this extent each; 1 is one element, as in table 1.",
+    "figure2-distance": "H-SSL draws two group elements no farther apart than this; 'any' allows all, as in table 1.",
+}
+_AXES: dict[Artefact, str] = {
+    "figure2-base-space": "extent of g0",
+    "figure2-distance": "largest squared distance of g1 and g2",
+}
+_CAPTION = (
+    "Test accuracy of the paper's readout in percent. Ours: mean ± sample standard deviation over n runs. Then the "
+    "paper's; ours minus the paper's with the 95 % interval of that difference alone; and the verdict of the tests of "
+    "all accuracies together (below)."
+)
+
+
+def table(artefact: Artefact, found: Sequence[Entry]) -> Section | None:
+    """A table as the paper has it, a row a network and a column a mode."""
+    here = [entry for entry in found if entry.cell.artefact == artefact]
+    if not here:
+        return None
+    verdicts = {item.row: item.verdict for item in claims.against_paper(found)}
+    modes = modes_of(entry.cell.mode for entry in here)
+    lines: list[Line] = []
+    long: list[Line] = []
+    for stem in dict.fromkeys(entry.cell.stem for entry in here):
+        by_mode: dict[str, Entry] = {entry.cell.mode: entry for entry in here if entry.cell.stem is stem}
+        first = next(iter(by_mode.values())).cell
+        numbers = [_number(by_mode.get(mode), verdicts) for mode in modes]
+        lines.append((DATASETS[first.dataset], first.transformation, first.network, *numbers))
+        for entry in by_mode.values():
+            theirs = accuracy(entry.paper)
+            long.append(
+                (
+                    entry.row,
+                    MODES[entry.cell.mode],
+                    Number(entry.text, None if entry.readout is None else entry.readout.mean),
+                    Number(str(len(entry.records)), len(entry.records)),
+                    Number(theirs.text, theirs.value),
+                    apart(entry.to_paper),
+                    verdicts.get(_key(entry), NONE),
+                )
+            )
+    heads = ("Data", "Transformation", "Network", *(MODES[mode] for mode in modes))
+    long_heads = ("Row", "Training", "Ours", "Runs", "Paper", "Ours − paper (95 %)", "Tested")
+    return Section(
+        TITLES[artefact],
+        (_TEXTS[artefact],),
+        tables=(
+            Table(artefact, heads, tuple(lines), f"{_CAPTION} Press a heading to sort.", only="page"),
+            Table(f"{artefact}-long", long_heads, tuple(long), _CAPTION, only="markdown"),
+        ),
+    )
+
+
+def figure2(artefact: Artefact, found: Sequence[Entry]) -> Section | None:
+    """One half of figure 2: accuracy of H-SSL against what is varied, a plot a row."""
+    here = [entry for entry in found if entry.cell.artefact == artefact]
+    if not here:
+        return None
+    plots: list[Plot] = []
+    lines: list[Line] = []
+    for number, stem in enumerate(dict.fromkeys(entry.cell.stem for entry in here)):
+        of_stem = [entry for entry in here if entry.cell.stem is stem]
+        shown = [(entry.place, entry.readout) for entry in of_stem if entry.readout is not None]
+        if shown:
+            svg = points(shown, _AXES[artefact], f"{artefact}{number}")
+            plots.append(Plot(of_stem[0].row, svg, "H-SSL, readout. Bars: sample standard deviation over runs"))
+        lines += [
+            (entry.row, Number(entry.place, entry.cell.value), _plain(entry), entry.cell.run) for entry in of_stem
+        ]
+    headings = ("Row", _AXES[artefact].capitalize(), "Accuracy", "Run")
+    table = Table(artefact, headings, tuple(lines), folded="As numbers")
+    text = f"{_TEXTS[artefact]} The paper prints this figure without numbers."
+    return Section(TITLES[artefact], (text,), plots=tuple(plots), tables=(table,))
+
+
+def _number(entry: Entry | None, verdicts: dict[str, str]) -> Number:
+    if entry is None:
+        return Number(NONE)
+    failed = () if not entry.failed else (f"{entry.failed} failed",)
+    if entry.readout is None:
+        return Number(failed[0] if failed else NONE)
+    theirs = [] if entry.paper is None else [f"paper {entry.paper}"]
+    told = [] if entry.to_paper is None else [interval(entry.to_paper), verdicts[_key(entry)]]
+    return accuracy(entry.readout, below=(*theirs, *told, *failed), run=entry.cell.run)
+
+
+def _plain(entry: Entry) -> Number:
+    return Number(entry.text) if entry.readout is None else accuracy(entry.readout)
+
+
+def _key(entry: Entry) -> str:
+    return f"{entry.row}, {MODES[entry.cell.mode]}"

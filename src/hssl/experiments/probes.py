@@ -1,0 +1,53 @@
+"""Section on linear probe and kNN beside the readout: three ways to read the same features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hssl.experiments.blocks import Section, Table, accuracy
+from hssl.experiments.entries import Entry
+from hssl.experiments.tables import MODES
+
+
+def probes(found: Sequence[Entry]) -> Section | None:
+    """All three for every cell of the tables that has one of them."""
+    lines = [
+        (
+            entry.row,
+            MODES[entry.cell.mode],
+            accuracy(entry.readout),
+            accuracy(entry.linear_probe),
+            accuracy(entry.knn),
+        )
+        for entry in found
+        if entry.cell.artefact in ("table1", "table2") and (entry.readout or entry.linear_probe or entry.knn)
+    ]
+    if not lines:
+        return None
+    return Section(
+        "Readout, linear probe and kNN",
+        (
+            "Three ways to read the same features. The readout is the paper's measure. On MNIST it has one more layer "
+            "before its linear classifier, and that layer is trained, also on random weights; on the other data it "
+            "pools and normalises. Linear probe (logistic regression) and k nearest neighbours read the pooled "
+            "features as they are; the paper has no numbers for them.",
+        ),
+        tables=(Table("probes", ("Row", "Training", "Readout", "Linear probe", "kNN"), tuple(lines)),),
+        points=protocols(found),
+    )
+
+
+def protocols(found: Sequence[Entry]) -> tuple[str, ...]:
+    """How each of the three was measured, in the records' words."""
+    told: dict[str, None] = {}
+    for entry in found:
+        for record in entry.records:
+            measures = record.evaluation
+            for name, measure in (
+                ("Readout", measures.readout),
+                ("Linear probe", measures.linear_probe),
+                ("kNN", measures.knn),
+            ):
+                if measure is not None:
+                    told[f"{name}: {measure.protocol}"] = None
+    return tuple(sorted(told, key=lambda text: ("Readout", "Linear probe", "kNN").index(text.split(":")[0])))

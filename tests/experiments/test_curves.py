@@ -1,0 +1,37 @@
+"""Learning curves of every row of the tables, modes by colour, and plots of what was logged alone."""
+
+from pathlib import Path
+
+from experiments.fake_grid import SEEDS, grid
+from experiments.fake_records import configuration, record
+from hssl.experiments.curves import curves, row_curves
+from hssl.experiments.entries import entries
+from hssl.experiments.tables import comparison_table
+
+
+def test_every_row_has_its_curves(tmp_path: Path) -> None:
+    section = curves(entries(grid(tmp_path, SEEDS, seeds=2)))
+    assert section is not None
+    assert [(plot.heading, plot.caption) for plot in section.plots] == [
+        (row, caption)
+        for row in ("MNIST · scale · SESN", "MNIST · scale · CNN (6 x CHW)")
+        for caption in ("contrastive loss", "cross-entropy", "accuracy of the readout (%) on training images")
+    ]
+    assert section.modes == ("a-ssl", "h-ssl", "frozen", "supervised")
+    assert "stroke: var(--a-ssl)" in section.plots[0].svg
+    assert "stroke: var(--frozen)" not in section.plots[0].svg
+
+
+def test_a_band_needs_two_runs(tmp_path: Path) -> None:
+    def loss(seeds: int) -> str:
+        records = [record(tmp_path, configuration(mode="h-ssl", seed=seed)) for seed in range(seeds)]
+        return next(iter(row_curves(comparison_table(records), "row", 0))).svg
+
+    assert "fill-opacity: 0.22" in loss(2)
+    assert "fill-opacity: 0.22" not in loss(1)
+
+
+def test_what_was_not_logged_is_not_drawn(tmp_path: Path) -> None:
+    silent = record(tmp_path, configuration()).model_copy(update={"metrics": ()})
+    assert list(row_curves(comparison_table([silent]), "row", 0)) == []
+    assert curves([]) is None

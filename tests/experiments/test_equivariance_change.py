@@ -1,0 +1,96 @@
+"""Equivariance before and after training: means over elements that say something, and what was not measured."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.fake_grid import SEEDS, grid
+from hssl.experiments.blocks import Number
+from hssl.experiments.entries import entries
+from hssl.experiments.equivariance_change import NOT_MEASURED, equivariance, errors_of
+from hssl.experiments.record import Equivariance, RunRecord
+
+
+def measured(errors: dict[str, float | None], held: bool | None = None) -> Equivariance:
+    bound = None if held is None else 1e-5
+    return Equivariance(group="G", exactness="exact", bound=bound, held=held, errors=errors)
+
+
+def test_the_identity_says_nothing() -> None:
+    errors = errors_of([measured({"0°": 0.0, "90°": 0.2, "180°": 0.4}), measured({"0°": 0.0, "90°": 0.3, "180°": 0.7})])
+    assert errors.mean is not None
+    assert errors.mean.mean == pytest.approx(0.4)
+    assert errors.mean.std == pytest.approx(0.2 / 2**0.5)
+    assert errors.largest == 0.7
+    # The control: groups that leave the identity out lose no element.
+    kept = errors_of([measured({"x1.25": 0.2, "x1.5": 0.4})]).mean
+    assert kept is not None
+    assert kept.mean == pytest.approx(0.3)
+
+
+def test_what_diverged_is_told_and_in_no_mean() -> None:
+    errors = errors_of([measured({"90°": None, "180°": 0.1}), measured({"90°": 0.2, "180°": 0.4})])
+    assert errors.diverged == 1
+    assert errors.mean is not None
+    assert errors.mean.mean == pytest.approx(0.3)
+    assert errors_of([None]).mean is None
+
+
+def changed(records: dict[str, RunRecord], before: Equivariance | None, after: Equivariance) -> dict[str, RunRecord]:
+    return {
+        name: record.model_copy(
+            update={
+                "evaluation": record.evaluation.model_copy(
+                    update={"equivariance": after, "equivariance_untrained": before}
+                )
+            }
+        )
+        for name, record in records.items()
+    }
+
+
+def line_of(records: dict[str, RunRecord], row: str, training: str) -> dict[str, str | Number]:
+    section = equivariance(entries(records))
+    assert section is not None
+    table = section.tables[0]
+    line = next(line for line in table.lines if line[:2] == (row, training))
+    return dict(zip(table.headings, line, strict=True))
+
+
+def test_before_and_after_stand_side_by_side(tmp_path: Path) -> None:
+    records = changed(
+        grid(tmp_path, SEEDS, seeds=2), measured({"a": 0.2, "b": 0.4}, True), measured({"a": 0.5, "b": 0.7}, False)
+    )
+    line = line_of(records, "MNIST · scale · SESN", "H-SSL")
+    assert line["Mean before"] == Number("0.30 ± 0", pytest.approx(0.3), "n 2")
+    assert line["Mean after"] == Number("0.60 ± 0", pytest.approx(0.6), "n 2")
+    assert (line["Largest before"], line["Largest after"]) == (Number("0.40", 0.4), Number("0.70", 0.7))
+    assert line["Held after"] == "no, in 2 of 2 runs"
+
+
+def test_older_records_say_that_nothing_was_measured_before(tmp_path: Path) -> None:
+    records = changed(grid(tmp_path, SEEDS, seeds=2), None, measured({"a": 0.5, "b": 0.7}))
+    line = line_of(records, "MNIST · scale · SESN", "H-SSL")
+    assert line["Mean before"] == Number(NOT_MEASURED)
+    assert line["Held after"] == "–"
+
+
+def test_errors_of_different_elements_are_not_averaged(tmp_path: Path) -> None:
+    records = grid(tmp_path, SEEDS, seeds=2)
+    one = changed(records, None, measured({"a": 0.5}))
+    other = changed(records, None, measured({"other": 0.1}))
+    mixed = {name: (one if name.endswith("seed0") else other)[name] for name in records}
+    section = equivariance(entries(mixed))
+    assert section is not None
+    lines = [line for line in section.tables[0].lines if line[:2] == ("MNIST · scale · SESN", "H-SSL")]
+    assert [line[3] for line in lines] == ["a", "other"]
+
+
+def test_variants_of_a_study_are_named(tmp_path: Path) -> None:
+    section = equivariance(entries(grid(tmp_path, SEEDS, seeds=1, study="basis")))
+    assert section is not None
+    assert any(line[0] == "MNIST · scale · SESN, untruncated" for line in section.tables[0].lines)
+
+
+def test_without_a_measurement_there_is_no_section() -> None:
+    assert equivariance([]) is None

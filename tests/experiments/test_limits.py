@@ -1,0 +1,37 @@
+"""What runs show and what they do not: told by their budget and their protocol."""
+
+from pathlib import Path
+
+from experiments.fake_records import configuration, record
+from hssl.experiments.limits import budget_statement, protocol_statements, share_statement
+
+
+def test_the_budget_is_told_as_a_share_of_the_papers(tmp_path: Path) -> None:
+    # 12 epochs of 5,000 images, where the paper has 500 of 60,000: 0.2 %.
+    short = " ".join(budget_statement([record(tmp_path, configuration())]))
+    assert "0.2 %" in short
+    assert "do not show the accuracies of the paper" in short
+    assert "single run" in short
+    long = configuration(trainer__epochs=500, data__train_images=60000)
+    made = record(tmp_path, long)
+    data = made.evaluation.data | {"train_images": 60000}
+    whole = " ".join(
+        budget_statement([made.model_copy(update={"evaluation": made.evaluation.model_copy(update={"data": data})})])
+    )
+    assert "100 %" in whole
+    assert "do not show" not in whole
+
+
+def test_protocols_are_told_where_they_bear(tmp_path: Path) -> None:
+    def told(transformation: str, **changes: object) -> str:
+        return " ".join(protocol_statements([record(tmp_path, configuration(transformation, **changes))]))  # type: ignore[arg-type]
+
+    assert "different pairs" in told("translation")
+    assert "different pairs" not in told("rotation")
+    assert "same distribution of pairs" in told("rotation")
+    assert "only the streams" in told("scale", views__streams="sampled", evaluation__readout="afterwards")
+    assert "only the streams" not in told("scale", views__streams="all")
+
+
+def test_other_images_have_no_share(tmp_path: Path) -> None:
+    assert share_statement([record(tmp_path, configuration(data__name="digits"))]) == []

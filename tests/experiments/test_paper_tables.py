@@ -1,0 +1,66 @@
+"""Tables 1 and 2 as the paper has them, and figure 2: every number is a record's or the paper's."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.fake_grid import SEEDS, grid
+from hssl.experiments import claims
+from hssl.experiments.blocks import Number
+from hssl.experiments.entries import entries
+from hssl.experiments.paper_tables import figure2, table
+
+
+def test_a_cell_tells_ours_the_papers_the_difference_and_the_verdict(tmp_path: Path) -> None:
+    found = entries(grid(tmp_path, SEEDS))
+    section = table("table1", found)
+    assert section is not None
+    page, text = section.tables
+    assert page.headings == ("Data", "Transformation", "Network", "A-SSL", "H-SSL", "Frozen", "Supervised")
+    (line,) = page.lines
+    assert line[:3] == ("MNIST", "scale", "SESN")
+    cell = line[3]
+    assert isinstance(cell, Number)
+    verdict = next(item.verdict for item in claims.against_paper(found) if item.row == "MNIST · scale · SESN, A-SSL")
+    assert (cell.text, cell.detail, cell.run) == ("98.2 ± 0.2", "n 3", "mnist-scale-assl")
+    assert cell.value == pytest.approx(98.2)
+    assert cell.below[0] == "paper 98.6 ± 0.1"
+    assert cell.below[1].startswith("−0.4 (")
+    assert cell.below[2] == verdict
+    assert len(text.lines) == 4
+    assert (page.only, text.only) == ("page", "markdown")
+
+
+def test_failed_runs_are_told_beside_those_that_are_there(tmp_path: Path) -> None:
+    records = grid(tmp_path, SEEDS)
+    gone = [name for name in records if name.startswith("mnist-scale-frozen") or name == "mnist-scale-assl-quick-seed0"]
+    section = table("table1", entries({n: r for n, r in records.items() if n not in gone}, gone))
+    assert section is not None
+    _, _, _, assl, _, frozen, _ = section.tables[0].lines[0]
+    assert isinstance(assl, Number)
+    assert isinstance(frozen, Number)
+    assert assl.below[-1] == "1 failed"
+    assert frozen.text == "3 failed"
+
+
+def test_figure_2_has_a_plot_a_row_and_its_numbers(tmp_path: Path) -> None:
+    found = entries(grid(tmp_path, SEEDS))
+    section = figure2("figure2-base-space", found)
+    assert section is not None
+    (plot,) = section.plots
+    assert plot.heading == "MNIST · scale · SESN"
+    lines = section.tables[0].lines
+    assert [line[1].text for line in lines if isinstance(line[1], Number)] == ["1", "2", "3", "4", "5"]
+    assert lines[0][3] == "mnist-scale-hssl"  # table 1's run
+    for entry in found:
+        if entry.cell.artefact == "figure2-base-space":
+            assert f"{entry.place}: {entry.readout}" in plot.svg
+
+
+def test_what_has_no_runs_has_no_section(tmp_path: Path) -> None:
+    tables_alone = grid(tmp_path, SEEDS, seeds=1, of=(["table1"], ["mnist"], ["scale"]))
+    found = entries(tables_alone)
+    assert table("table2", found) is None
+    # The point that figure 2 shares with table 1 is no figure.
+    assert figure2("figure2-base-space", found) is None
+    assert figure2("figure2-distance", found) is None

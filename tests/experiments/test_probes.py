@@ -1,0 +1,31 @@
+"""Linear probe and kNN beside the readout, of every cell of the tables."""
+
+from pathlib import Path
+
+from experiments.fake_grid import SEEDS, grid
+from hssl.experiments.blocks import Number
+from hssl.experiments.entries import entries
+from hssl.experiments.probes import probes, protocols
+
+
+def test_every_cell_of_the_tables_has_its_three(tmp_path: Path) -> None:
+    found = entries(grid(tmp_path, SEEDS))
+    section = probes(found)
+    assert section is not None
+    (table,) = section.tables
+    assert len(table.lines) == 8
+    line = next(line for line in table.lines if line[:2] == ("MNIST · scale · SESN", "A-SSL"))
+    # The fake runs' probes are 3 and 5 points below their readout.
+    assert [cell.text for cell in line[2:] if isinstance(cell, Number)] == ["98.2 ± 0.2", "95.2 ± 0.2", "93.2 ± 0.2"]
+
+
+def test_protocols_are_the_records_own(tmp_path: Path) -> None:
+    assert protocols(entries(grid(tmp_path, SEEDS, seeds=1))) == (
+        "Readout: readout of the paper, last epoch",
+        "Linear probe: logistic regression",
+        "kNN: 20 nearest neighbours",
+    )
+
+
+def test_without_tables_there_is_no_section() -> None:
+    assert probes([]) is None

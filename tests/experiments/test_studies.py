@@ -1,0 +1,65 @@
+"""Studies beyond the paper: variants side by side, each against the first, and no section where none was begun."""
+
+from pathlib import Path
+
+from experiments.fake_grid import SEEDS, grid
+from hssl.experiments import claims
+from hssl.experiments.blocks import Number
+from hssl.experiments.differences import difference
+from hssl.experiments.entries import entries
+from hssl.experiments.studies import studies
+from hssl.experiments.tables import summarise
+
+ACCURACIES = SEEDS | {
+    "mnist-scale-hssl-nt-xent": [70.0, 70.4, 70.1],
+    "mnist-scale-assl-nt-xent": [98.1, 98.3, 98.2],
+}
+
+
+def test_variants_stand_side_by_side(tmp_path: Path) -> None:
+    section = studies(entries(grid(tmp_path, ACCURACIES, study="loss")))
+    assert section is not None
+    (part,) = section.parts
+    table = part.tables[0]
+    assert [line[1:3] for line in table.lines] == [
+        ("A-SSL", "contrastive"), ("A-SSL", "nt-xent"), ("H-SSL", "contrastive"), ("H-SSL", "nt-xent"),
+    ]  # fmt: skip
+    line = dict(zip(table.headings, table.lines[3], strict=True))
+    readout = line["Readout"]
+    assert isinstance(readout, Number)
+    assert (readout.text, readout.detail, readout.run) == ("70.2 ± 0.2", "n 3", "mnist-scale-hssl-nt-xent")
+    probe = line["Linear probe"]
+    assert isinstance(probe, Number)
+    assert probe.text == "67.2 ± 0.2"
+    told = difference(summarise(ACCURACIES["mnist-scale-hssl-nt-xent"]), summarise(ACCURACIES["mnist-scale-hssl"]))
+    assert told is not None
+    shown = line["Minus 'contrastive'"]
+    assert isinstance(shown, Number)
+    assert shown.value == told.mean
+    assert line["Verdict"] == claims.DIFFERENT
+    assert table.lines[1][-1] == claims.EQUAL
+    # What others are compared with is compared with nothing.
+    assert table.lines[0][-1] == "–"
+
+
+def test_single_runs_are_not_tested(tmp_path: Path) -> None:
+    section = studies(entries(grid(tmp_path, ACCURACIES, seeds=1, study="loss")))
+    assert section is not None
+    assert {line[-1] for line in section.parts[0].tables[0].lines} == {"–", claims.UNTESTED}
+
+
+def test_a_study_that_was_not_begun_has_no_section(tmp_path: Path) -> None:
+    # Its first variant is a run of the tables.
+    assert studies(entries(grid(tmp_path, SEEDS, seeds=1))) is None
+
+
+def test_a_study_of_one_variant_tests_the_modes(tmp_path: Path) -> None:
+    accuracies = {
+        "tiny-imagenet-translation-assl": [14.0, 14.2, 14.1],
+        "tiny-imagenet-translation-hssl": [8.0, 8.2, 8.1],
+    }
+    section = studies(entries(grid(tmp_path, accuracies, of=(["small-maps"], ["tiny-imagenet"], ["translation"]))))
+    assert section is not None
+    (part,) = section.parts
+    assert len(part.tables[0].lines) == 4
+    assert part.points[0].endswith(f"{claims.DIFFERENT}.")

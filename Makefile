@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: install demo test test-gpu lint types imports format results-quick bench bench-gpu readme picture clean
+.PHONY: install demo test test-page test-gpu lint types imports format results-quick bench bench-gpu readme picture clean
 
 install: $(VENV)/.installed
 
@@ -19,13 +19,18 @@ demo: install
 test: install lint types imports
 	$(BIN)/pytest
 
+# The report pages in a browser: Chromium and its driver must be there (Debian: chromium and chromium-driver).
+test-page: install
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c $(CONSTRAINTS) -e '.[browser]'
+	$(BIN)/pytest browser_tests
+
 # What only a GPU shows, with the torch that is installed there: make test-gpu BIN=path/to/its/bin
 test-gpu:
 	$(BIN)/python -m pytest tests_gpu
 
 lint: install
-	$(BIN)/ruff check src tests tests_gpu
-	$(BIN)/ruff format --check src tests tests_gpu
+	$(BIN)/ruff check src tests tests_gpu browser_tests
+	$(BIN)/ruff format --check src tests tests_gpu browser_tests
 
 types: install
 	$(BIN)/mypy
@@ -34,8 +39,8 @@ imports: install
 	$(BIN)/lint-imports
 
 format: install
-	$(BIN)/ruff check --fix src tests tests_gpu
-	$(BIN)/ruff format src tests tests_gpu
+	$(BIN)/ruff check --fix src tests tests_gpu browser_tests
+	$(BIN)/ruff format src tests tests_gpu browser_tests
 
 # Minutes a run and 36 runs: an hour or so on two CPU cores. What is done is not repeated.
 DATA ?= $(or $(HSSL_DATA),../shared/data)

@@ -143,7 +143,7 @@ def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
         if lying:
             height = 0.5 + 0.4 * len(names)
             figure = Figure(figsize=(WIDTH_INCHES, height))
-            axes = figure.add_axes((0.03, 0.44 / height, 0.94, 1 - 0.46 / height))
+            axes = figure.add_axes((0.03, 0.48 / height, 0.94, 1 - 0.5 / height))
         else:
             figure = Figure(figsize=(WIDTH_INCHES, 2.3))
             axes = _upright(figure, "relative error")
@@ -203,7 +203,7 @@ def points(places: Sequence[tuple[str, Summary]], label: str, name: str) -> str:
 
 def _upright(figure: Figure, label: str) -> Axes:
     """Axes whose vertical label lies over them, where it is read without turning the head and never meets a tick's."""
-    axes = figure.add_axes((0.14, 0.18, 0.83, 0.7))
+    axes = figure.add_axes((0.14, 0.2, 0.83, 0.68))
     figure.text(0.005, 0.985, label, color=_ROLES["muted"], va="top")
     return axes
 

@@ -83,7 +83,7 @@ table.results td.word, table.numbers td.word, table.results thead th.word, table
   text-align: left;
 }
 table.results tr > :last-child, table.numbers tr > :last-child { padding-right: 0.2rem; }
-.scroll tr > th:first-child:not([colspan]) {
+.scroll tr > :first-child:not([colspan]) {
   position: sticky; left: 0; z-index: 1; background: var(--row, var(--surface)); padding-right: 1rem;
 }
 .scroll tbody tr:hover { --row: color-mix(in srgb, var(--accent) 7%, var(--surface)); background: var(--row); }
@@ -149,7 +149,7 @@ footer {
   .note { padding: 0.8rem 0.9rem; } ul { padding-left: 1.1rem; }
   table { font-size: 0.88rem; } th, td { padding-right: 0.9rem; }
   /* The first column stays in sight and leaves most of the width to what is scrolled under it. */
-  .scroll tr > th:first-child:not([colspan]) { white-space: normal; min-width: 7.5rem; max-width: 40vw; }
+  .scroll tr > :first-child:not([colspan]) { white-space: normal; min-width: 7.5rem; max-width: 40vw; }
   .wide { display: none; } .narrow { display: block; }
   table.results .std { display: block; font-size: 0.8rem; line-height: 1.2; }
   figure { padding: 0.75rem 0.7rem 0.5rem; }
@@ -162,7 +162,7 @@ footer {
   html { font-size: 10pt; }
   body { font-size: 1rem; line-height: 1.45; padding: 0; max-width: none; }
   h1 { font-size: 1.8rem; } h2 { margin-top: 2rem; } h3 { margin-top: 1.3rem; }
-  h1, h2, h3, h4, summary { break-after: avoid; }
+  h1, h2, h3, h4, summary, h2 + p, h3 + p, .legend { break-after: avoid; }
   figure, tr, .note { break-inside: avoid; }
   p, li { orphans: 3; widows: 3; }
   p, ul, .note { max-width: none; }
@@ -171,9 +171,10 @@ footer {
   summary { list-style: none; color: var(--ink); font-weight: 600; } summary::-webkit-details-marker { display: none; }
   .plots { grid-template-columns: 1fr 1fr; gap: 0.6rem; }
   .scroll { overflow: visible; background: none; }
-  .scroll tr > th:first-child:not([colspan]) { position: static; }
-  table { font-size: 0.85rem; } thead th { font-size: 0.8rem; } th, td { padding: 0.2rem 0.7rem 0.2rem 0; }
+  .scroll tr > :first-child:not([colspan]) { position: static; }
+  table { font-size: 0.85rem; } thead th { font-size: 0.8rem; } th, td { padding: 0.2rem 0.6rem 0.2rem 0; }
   .below, .std { font-size: 0.9em; }
+  thead th, tbody th, td.word, .below { white-space: normal; }
   table.sortable thead th button { padding-right: 0; } table.sortable thead th button::after { content: none; }
   .contents { display: none; }
 }

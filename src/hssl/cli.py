@@ -22,6 +22,7 @@ from hssl.errors import ConfigurationError, HsslError, nearest
 from hssl.experiments.beyond import STUDIES
 from hssl.experiments.budgets import BUDGET_NAMES
 from hssl.experiments.manifest import OF_THE_PAPER
+from hssl.experiments.slurm_options import OPTIONS as SLURM_OPTIONS
 
 COMMANDS = {
     "recipes": "list the recipes, or every field of the configuration",
@@ -200,6 +201,10 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     reproduce.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
     reproduce.option("--jobs", type=_at_least_one, metavar="N", help="runs at a time (default: one a GPU, or one)")
     reproduce.option("--out", type=Path, metavar="DIR", help="runs, records, report (default: runs/reproduce-BUDGET)")
+    reproduce.option(
+        "--launcher", choices=("local", "slurm"), default="local",
+        help="local: here; slurm: as jobs of a cluster, requeued when their time is up (default: local)",
+    )  # fmt: skip
     reproduce.option("--list", action="store_true", help="show the cells and how they stand, and make nothing")
 
     report = commands["report"]
@@ -230,7 +235,10 @@ def _epilog(command: str) -> str | None:
         "Without it they are looked for in HSSL_DATA, then on the hub.\n\n"
         "A run that is there is not made again; an interrupted one goes on. Several of\n"
         "these may work on one folder at once.\n\n"
-        "Example:\n    hssl reproduce table1 --datasets mnist --budget smoke",
+        "With --launcher slurm, which takes pip install 'hssl[slurm]':\n"
+        + "".join(f"    --slurm.{name:<11} {text}\n" for name, text in SLURM_OPTIONS.items())
+        + "\nExamples:\n    hssl reproduce table1 --datasets mnist --budget smoke\n"
+        "    hssl reproduce all --budget paper --launcher slurm --slurm.partition gpu",
         "bench": "layers: every layer of the paper's networks. step: a whole training step.\n"
         "loss: time and memory against N. data: batches and views against a loader.\n"
         "scaling: batch, |G|, width, resolution.\n\n"
@@ -263,7 +271,7 @@ def _split_overrides(words: Sequence[str], parser: _Parser) -> tuple[list[str], 
 def _known_field(name: str) -> None:
     from hssl.config import Config, fields_of, override
 
-    if name not in dict(fields_of()):
+    if name.removeprefix("slurm.") not in SLURM_OPTIONS and name not in dict(fields_of()):
         override(Config(), {name: ""})
 
 

@@ -35,3 +35,12 @@ def test_what_was_not_logged_is_not_drawn(tmp_path: Path) -> None:
     silent = record(tmp_path, configuration()).model_copy(update={"metrics": ()})
     assert list(row_curves(comparison_table([silent]), "row", 0)) == []
     assert curves([]) is None
+
+
+def test_a_single_epoch_is_no_curve_where_another_split_has_more(tmp_path: Path) -> None:
+    made = record(tmp_path, configuration(mode="supervised"))
+    last = {**made.metrics[-1], "test/accuracy": 90.0}
+    once = made.model_copy(update={"metrics": (*made.metrics[:-1], last)})
+    always = made.model_copy(update={"metrics": tuple({**line, "test/accuracy": 90.0} for line in made.metrics)})
+    captions = [list(row_curves(comparison_table([item]), "row", 0))[-1].caption for item in (once, always)]
+    assert [caption.rsplit(") ")[-1] for caption in captions] == ["on training images", "on test images"]

@@ -83,7 +83,13 @@ def test_errors_of_different_elements_are_not_averaged(tmp_path: Path) -> None:
     section = equivariance(entries(mixed))
     assert section is not None
     lines = [line for line in section.tables[0].lines if line[:2] == ("MNIST · scale · SESN", "H-SSL")]
-    assert [line[3] for line in lines] == ["a", "other"]
+    assert [line[-1] for line in lines] == ["a", "other"]
+
+
+def test_what_elements_share_is_said_once(tmp_path: Path) -> None:
+    after = measured({"(+4, +0) px off": 0.1, "(+0, +4) px off": 0.1, "(+8, +8) px off": 0.1})
+    line = line_of(changed(grid(tmp_path, SEEDS, seeds=1), None, after), "MNIST · scale · SESN", "H-SSL")
+    assert line["Elements"] == "3: (+4, +0) to (+8, +8) px off"
 
 
 def test_variants_of_a_study_are_named(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from hssl.files import claimed
 def test_every_cells_number_is_its_records(tmp_path: Path) -> None:
     records = grid(tmp_path, {})
     page = reproduction_page(records, {})
-    found = dict(re.findall(r'data-value="([\d.]+)" data-cell="([\w-]+)"', page))
+    found = dict(re.findall(r'data-value="([\d.]+)" data-cell="([\w-]+)" data-measure="readout"', page))
     shown = {run: float(value) for value, run in found.items()}
     tables = [entry for entry in entries(records) if entry.cell.artefact.startswith("table")]
     assert len(tables) == 8

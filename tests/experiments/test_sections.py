@@ -1,7 +1,7 @@
 """Sections as HTML: everything that they hold, escaped, with the numbers that tables are sorted by."""
 
 from hssl.experiments.blocks import Number, Plot, Section, Table
-from hssl.experiments.sections import table_html, to_html
+from hssl.experiments.sections import contents, table_html, to_html
 
 TABLE = Table(
     "t1",
@@ -14,7 +14,9 @@ TABLE = Table(
 def test_a_table_can_be_sorted_by_its_numbers() -> None:
     text = table_html(TABLE)
     assert '<table class="results sortable" id="t1">' in text
-    assert '<td data-value="1.0" data-cell="a-run"><b>1.0</b> <span class="std">n 3</span>' in text
+    assert (
+        '<td data-value="1.0" data-cell="a-run" data-measure="readout"><b>1.0</b> <span class="std">n 3</span>' in text
+    )
     assert '<td data-value="">–</td>' in text
     assert '<th scope="col" class="word">Word</th>' in text
     assert '<th scope="col">Number</th>' in text
@@ -24,7 +26,7 @@ def test_a_table_can_be_sorted_by_its_numbers() -> None:
 
 def test_text_is_escaped() -> None:
     text = to_html(Section("A & B", ("<p>",), ("<li>",), tables=(TABLE,)))
-    assert "<h2>A &amp; B</h2>" in text
+    assert '<h2 id="section-a-b">A &amp; B</h2>' in text
     assert "<p>&lt;p&gt;</p>" in text
     assert "<li>&lt;li&gt;</li>" in text
     assert "a &lt; b" in text
@@ -39,10 +41,20 @@ def test_a_folded_table_opens_when_asked() -> None:
 def test_parts_are_one_level_below_and_a_note_stands_out() -> None:
     part = Section("Part", plots=(Plot("Heading", "<svg></svg>", "what it shows"),), modes=("a-ssl",))
     text = to_html(Section("Whole", ("said",), parts=(part,), note=True))
-    assert '<h2>Whole</h2>\n<div class="note"><p>said</p></div>\n<h3>Part</h3>' in text
+    assert '<h2 id="section-whole">Whole</h2>\n<div class="note"><p>said</p></div>\n<h3>Part</h3>' in text
     assert "<svg></svg><figcaption>what it shows</figcaption>" in text
     assert 'class="swatch a-ssl"' in text
 
 
 def test_a_table_for_markdown_is_not_on_the_page() -> None:
     assert "t3" not in to_html(Section("S", tables=(Table("t3", ("a",), (("x",),), only="markdown"),)))
+
+
+def test_contents_link_to_their_sections() -> None:
+    section = Section("Table 1: networks & structure")
+    assert '<a href="#section-table-1-networks-structure">Table 1: networks &amp; structure</a>' in contents([section])
+    assert '<h2 id="section-table-1-networks-structure">' in to_html(section)
+
+
+def test_no_line_breaks_within_a_name() -> None:
+    assert '<span class="together">H-SSL</span> learns' in to_html(Section("S", ("H-SSL learns",)))

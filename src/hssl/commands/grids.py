@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,10 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     from hssl.experiments.manifest import cells
     from hssl.experiments.reproduce import tasks
 
+    cluster = {name.removeprefix("slurm."): word for name, word in overrides.items() if name.startswith("slurm.")}
+    overrides = {name: word for name, word in overrides.items() if not name.startswith("slurm.")}
+    if cluster and arguments.launcher != "slurm":
+        raise ConfigurationError(f"--slurm.{next(iter(cluster))} is for --launcher slurm")
     chosen = cells(arguments.artefacts, arguments.datasets, arguments.transformations, arguments.budget)
     work = tasks(chosen, range(arguments.seeds), arguments.budget, overrides)
     out = arguments.out or Path("runs") / f"reproduce-{arguments.budget}"
@@ -66,6 +71,8 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     folder.check_budget(arguments.budget)
     if arguments.list:
         return _list(chosen, work, folder)
+    if arguments.launcher == "slurm" and not _submit(work, folder, cluster, arguments.jobs):
+        return 0
     with without_notices():
         from hssl.experiments.claims import statements
         from hssl.experiments.entries import entries, lines
@@ -91,6 +98,30 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
         which = "it" if len(outcome.failures) == 1 else "them"
         print(f"\n{total}; the same command tries {which} again", file=sys.stderr)
     return 1 if outcome.failures else 0
+
+
+def _submit(work: Sequence[Task], folder: GridFolder, words: Mapping[str, str], at_once: int | None) -> bool:
+    """Hand what is missing to SLURM and say how all runs stand. Returns whether all of them are done."""
+    from hssl.experiments.slurm import submit
+    from hssl.experiments.slurm_options import resources
+
+    standing = submit(work, folder, resources(words, [task.config for task in work]), at_once)
+    if not standing.open:
+        return True
+    for name, message in standing.failures.items():
+        told = message.partition("\n\n")[0]
+        print(f"failed, and submitted again: {name}\n{told}\n", file=sys.stderr)
+    states = list(standing.states.values())
+    rows = [(name, state, standing.jobs.get(name, "-")) for name, state in standing.states.items()]
+    table(("run", "state", "job"), rows)
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    print(
+        f"\n{len(states)} runs: {counts}\n"
+        f"the same command tells how they stand, and submits again what was lost\n"
+        f"what they say: {folder.path / 'logs'}; what SLURM says: squeue --me, {folder.path / 'slurm'}\n"
+        f"the report of those that are done: hssl report {shlex.quote(str(folder.path))}"
+    )
+    return False
 
 
 def report(out: Path) -> int:

@@ -19,7 +19,8 @@ class Number:
         value: what is sorted by; None sorts as the smallest.
         detail: after the text, smaller.
         below: lines under it, smaller.
-        run: the name of the run behind the number, where there is one.
+        run: the name of the runs whose accuracy it is, where it is one.
+        measure: which accuracy: the readout's, 'linear_probe' or 'knn'.
     """
 
     text: str
@@ -27,6 +28,7 @@ class Number:
     detail: str = ""
     below: tuple[str, ...] = ()
     run: str | None = None
+    measure: str = "readout"
 
 
 Line = tuple[str | Number, ...]
@@ -91,11 +93,13 @@ class Section:
     note: bool = False
 
 
-def accuracy(summary: Summary | None, *, below: Iterable[str] = (), run: str | None = None) -> Number:
+def accuracy(
+    summary: Summary | None, *, below: Iterable[str] = (), run: str | None = None, measure: str = "readout"
+) -> Number:
     """Mean and sample standard deviation; sorted by the mean."""
     if summary is None:
-        return Number(NONE, below=tuple(below), run=run)
-    return Number(str(summary), summary.mean, f"n {summary.count}", tuple(below), run)
+        return Number(NONE, below=tuple(below))
+    return Number(str(summary), summary.mean, f"n {summary.count}", tuple(below), run, measure)
 
 
 def interval(told: Difference | None) -> str:

@@ -13,7 +13,7 @@ HOW = (
     "Welch's t-test; equivalence by two one-sided tests (Schuirmann 1987) with a margin of "
     f"{MARGIN:g} points that is fixed in the code. A p-value below {SIGNIFICANT:g} refutes what its heading says. "
     "The p-values of a column are corrected for their number by Holm's method; intervals are 95 %, each for its row "
-    "alone. Undecided is shown neither way: the runs are too few or spread too far. A test takes two runs of each."
+    "alone. Undecided is shown neither way: the runs are too few or spread too far."
 )
 
 
@@ -38,12 +38,12 @@ def summary(found: Sequence[Entry], budget: str) -> Section | None:
     if rows := claims.against_paper(found):
         told = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
         counts = [f"{number} {words}" for words, number in told.items() if number]
-        points.append(f"Of {len(rows)} accuracies that the paper has too, {', '.join(counts)}.")
+        points.append(f"Of {len(rows)} accuracies that the paper has too: {', '.join(counts)}.")
     if not points:
         return None
     text = [
         "An accuracy counts as equal to another where a test shows it, and as different where a test shows that; all "
-        "others are undecided, which is no agreement."
+        "others are undecided, which is no agreement. A test takes two runs of each."
     ]
     if budget != "paper":
         text.append(
@@ -65,11 +65,11 @@ def theory(found: Sequence[Entry]) -> Section | None:
 
 
 _AGAINST_PAPER = {
-    claims.EQUAL: f"are shown to agree to within {MARGIN:g} points",
-    claims.CLOSE: f"are shown to agree to within {MARGIN:g} points and yet to differ, by less",
-    claims.DIFFERENT: "are shown to differ",
-    claims.UNDECIDED: "are undecided (too few runs, or too wide a spread)",
-    claims.UNTESTED: "are not tested (fewer than two runs)",
+    claims.EQUAL: f"shown to agree to within {MARGIN:g} points",
+    claims.CLOSE: f"shown to agree to within {MARGIN:g} points and yet to differ, by less",
+    claims.DIFFERENT: "shown to differ",
+    claims.UNDECIDED: "undecided (too few runs, or too wide a spread)",
+    claims.UNTESTED: "not tested (fewer than two runs)",
 }
 
 
@@ -105,7 +105,7 @@ def _claim(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry], name: s
         own = theirs[item.row]
         verdict = Number(_interval(own), None if own.told is None else own.told.mean, below=(own.verdict,))
         lines.append((item.row, *_measured(item), item.verdict, verdict))
-    table = Table(name, (*headings, "Verdict", f"In the paper: {minus}"), tuple(lines))
+    table = Table(name, (*headings, "Verdict", "In the paper"), tuple(lines))
     return Section(claim.title, (_WHY[claim],), tables=(table,))
 
 

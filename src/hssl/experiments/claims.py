@@ -54,8 +54,8 @@ EQUAL_OR_NOT = {
 }
 STRUCTURE = Claim("With structure, A-SSL and H-SSL are one training", "H-SSL", "A-SSL", EQUALITY, EQUAL_OR_NOT)
 PAPER = Claim("Our accuracies are the paper's", "ours", "the paper's", EQUALITY, EQUAL_OR_NOT)
-BELOW = "H-SSL stays behind, as the theory has it"
-AHEAD = "H-SSL is ahead, against the theory"
+BELOW = "H-SSL below"
+AHEAD = "H-SSL above"
 NO_STRUCTURE = Claim(
     "Without structure, H-SSL learns less than A-SSL",
     "H-SSL",
@@ -63,16 +63,16 @@ NO_STRUCTURE = Claim(
     {"H-SSL not below": lambda told: told.below(0), "H-SSL not above": lambda told: told.p_greater},
     {(False, False): UNDECIDED, (True, False): BELOW, (False, True): AHEAD},
 )
-NOTHING_LEARNED = f"not above frozen by {MARGIN:g} points or more, as the theory has it"
-LITTLE_LEARNED = f"above frozen, by less than {MARGIN:g} points"
-LEARNED = "above frozen, against the theory"
+NOTHING_LEARNED = f"not better by {MARGIN:g} points"
+LITTLE_LEARNED = f"better, by less than {MARGIN:g} points"
+LEARNED = "better"
 FROZEN = Claim(
     "Without structure, H-SSL is no better than random weights",
     "H-SSL",
     "frozen",
     {
-        "not above frozen": lambda told: told.p_greater,
-        f"{MARGIN:g} points or more above": lambda told: told.below(MARGIN),
+        "not better": lambda told: told.p_greater,
+        f"{MARGIN:g} points or more better": lambda told: told.below(MARGIN),
     },
     {(False, False): UNDECIDED, (True, False): LEARNED, (False, True): NOTHING_LEARNED, (True, True): LITTLE_LEARNED},
 )

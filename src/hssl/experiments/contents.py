@@ -66,7 +66,8 @@ def _how_made(found: list[Entry], records: Mapping[str, RunRecord], failures: Ma
     for thing, where, artefact in kinds:
         if number := sum(entry.cell.artefact.startswith(artefact) for entry in found):
             counted.append(f"{number} {thing}{'' if number == 1 else 's'} {where}")
-    text = f"{runs}{failed} for {', '.join(counted)}. Several of these may share a run."
+    text = f"{runs}{failed} for {', '.join(counted)}."
+    text += " Several of these may share a run." if len(counted) > 1 else ""
     tables = [record for entry in found if entry.cell.artefact.startswith("table") for record in entry.records]
     points = [*share_statement(tables), *protocol_statements(tables)]
     return Section("How these runs were made", (text, provenance(list(records.values()))), tuple(points))

@@ -27,12 +27,21 @@ def row_curves(rows: Sequence[Row], heading: str, number: int) -> Iterable[Plot]
     """
     for label, keys, of, name in _CURVES:
         shown = [row for row in rows if row.mode in of]
-        # Training and test accuracy never share a plot: the first key that was logged is the one that is drawn.
-        for key in keys:
+        # Training and test accuracy never share a plot. A single epoch is no curve, where another key has more.
+        for key in sorted(keys, key=lambda key: not _is_curve(shown, key)):
             split = {"test/accuracy": "on test images", "train/accuracy": "on training images"}.get(key, "")
             if plot := learning_curves(shown, key, label, f"{name}{number}"):
                 yield Plot(heading, plot, f"{label} {split}".strip())
                 break
+
+
+def _is_curve(rows: Sequence[Row], key: str) -> bool:
+    return any(sum(key in line for line in record.metrics) > 1 for row in rows for record in row.records)
+
+
+def _logged(entry: Entry) -> bool:
+    drawn = {key for _, keys, _, _ in _CURVES for key in keys}
+    return any(drawn & line.keys() for record in entry.records for line in record.metrics)
 
 
 def curves(found: Sequence[Entry]) -> Section | None:
@@ -56,5 +65,5 @@ def curves(found: Sequence[Entry]) -> Section | None:
             "trained afterwards it has no curve.",
         ),
         plots=tuple(plots),
-        modes=modes_of(entry.cell.mode for here in rows.values() for entry in here),
+        modes=modes_of(entry.cell.mode for here in rows.values() for entry in here if _logged(entry)),
     )

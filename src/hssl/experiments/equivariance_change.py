@@ -57,8 +57,8 @@ def equivariance(found: Sequence[Entry]) -> Section | None:
     if not lines:
         return None
     headings = (
-        "Row", "Training", "Equivariance", "Elements", "Mean before", "Mean after", "Largest before", "Largest after",
-        "Bound", "Held after",
+        "Row", "Training", "Equivariance", "Mean before", "Mean after", "Largest before", "Largest after", "Bound",
+        "Held after", "Elements",
     )  # fmt: skip
     table = Table(
         "equivariance",
@@ -109,18 +109,23 @@ def _lines(entry: Entry) -> Iterable[Line]:
             entry.row + variant,
             MODES[entry.cell.mode],
             trained[0].exactness,
-            _elements(elements),
             _mean(one),
             _mean(other),
             _largest(one.largest),
             _largest(other.largest),
             Number(NONE if bound is None else _short(bound), bound),
             _held(trained),
+            _elements(elements),
         )
 
 
 def _elements(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)}, {names[0]} to {names[-1]}" if names else NONE
+    """How many, the first and the last; what these two end with is said once: '4: (+4, +0) to (+8, +8) px'."""
+    if len(names) < 2:
+        return "".join(names) or NONE
+    first, last = names[0].split(") ", 1), names[-1].split(") ", 1)
+    start = f"{first[0]})" if len(first) == len(last) == 2 and first[1] == last[1] else names[0]
+    return f"{len(names)}: {start} to {names[-1]}"
 
 
 def _mean(errors: Errors) -> Number:

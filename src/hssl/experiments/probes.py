@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hssl.experiments.blocks import Section, Table, accuracy
+from hssl.experiments.blocks import Line, Number, Section, Table, accuracy
 from hssl.experiments.entries import Entry
 from hssl.experiments.tables import MODES
 
 
 def probes(found: Sequence[Entry]) -> Section | None:
     """All three for every cell of the tables that has one of them."""
-    lines = [
-        (
-            entry.row,
-            MODES[entry.cell.mode],
-            accuracy(entry.readout),
-            accuracy(entry.linear_probe),
-            accuracy(entry.knn),
-        )
+    lines: list[Line] = [
+        (entry.row, MODES[entry.cell.mode], *measures(entry))
         for entry in found
         if entry.cell.artefact in ("table1", "table2") and (entry.readout or entry.linear_probe or entry.knn)
     ]
@@ -34,6 +28,15 @@ def probes(found: Sequence[Entry]) -> Section | None:
         ),
         tables=(Table("probes", ("Row", "Training", "Readout", "Linear probe", "kNN"), tuple(lines)),),
         points=protocols(found),
+    )
+
+
+def measures(entry: Entry) -> tuple[Number, ...]:
+    """Readout, linear probe and kNN of a cell's runs."""
+    return (
+        accuracy(entry.readout, run=entry.cell.run),
+        accuracy(entry.linear_probe, run=entry.cell.run, measure="linear_probe"),
+        accuracy(entry.knn, run=entry.cell.run, measure="knn"),
     )
 
 

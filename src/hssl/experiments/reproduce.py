@@ -145,7 +145,7 @@ def run(work: Sequence[Task], folder: GridFolder, jobs: int | None = None, conso
         with lock:
             try:
                 record = folder.record(task.name, task.config) if end.code == 0 else None
-                message = end.error or folder.failure(task.name) or _died(end.code, folder.log_file(task.name))
+                message = end.error or folder.failure(task.name) or died(end.code, folder.log_file(task.name))
             except HsslError as error:
                 record, message = None, str(error)
             watch.ended(task.name)
@@ -303,7 +303,8 @@ def _counted(runs: int) -> str:
     return "1 run" if runs == 1 else f"{runs} runs"
 
 
-def _died(code: int, log: Path) -> str:
+def died(code: int, log: Path) -> str:
+    """What is known of a process that left no error: its exit code, negative for a signal."""
     if code < 0:
         name = signal.Signals(-code).name
         guess = ": was there too little memory? Its" if name == "SIGKILL" else "; its"

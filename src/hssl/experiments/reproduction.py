@@ -14,7 +14,7 @@ from hssl.experiments.markdown import markdown
 from hssl.experiments.page import document
 from hssl.experiments.record import RunRecord, read
 from hssl.experiments.script import SORT
-from hssl.experiments.sections import to_html
+from hssl.experiments.sections import contents, to_html
 from hssl.files import claimed, remove_leftovers, write_atomically
 
 
@@ -53,7 +53,8 @@ def reproduction_page(records: Mapping[str, RunRecord], failures: Mapping[str, s
     """The page as text: the same records give the same page."""
     told = title(records)
     parts = [f"<h1>{html.escape(told)}</h1>", f'<p class="lead">{html.escape(LEAD)}</p>']
-    parts += [to_html(section) for section in sections(records, failures)]
+    made = sections(records, failures)
+    parts += [contents(made), *(to_html(section) for section in made)]
     parts.append(_failed(failures))
     return document(told, "\n".join(part for part in parts if part), SORT)
 

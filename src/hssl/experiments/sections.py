@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 
 from hssl.experiments.blocks import Number, Section, Table
@@ -11,11 +12,11 @@ from hssl.experiments.page import figure, legend
 
 def to_html(section: Section, level: int = 2) -> str:
     """The section under a heading of this level, and its parts one level below."""
-    told = html.escape
-    parts = [f"<h{level}>{told(section.title)}</h{level}>"]
-    said = [f"<p>{told(text)}</p>" for text in section.text]
+    name = f' id="{_name(section)}"' if level == 2 else ""
+    parts = [f"<h{level}{name}>{html.escape(section.title)}</h{level}>"]
+    said = [f"<p>{_prose(text)}</p>" for text in section.text]
     if section.points:
-        said.append("<ul>" + "".join(f"<li>{told(text)}</li>" for text in section.points) + "</ul>")
+        said.append("<ul>" + "".join(f"<li>{_prose(text)}</li>" for text in section.points) + "</ul>")
     parts += [f'<div class="note">{"".join(said)}</div>'] if section.note else said
     if section.plots:
         parts.append(legend(section.modes) if section.modes else "")
@@ -24,6 +25,12 @@ def to_html(section: Section, level: int = 2) -> str:
     parts += [table_html(table) for table in section.tables if table.only != "markdown"]
     parts += [to_html(part, level + 1) for part in section.parts]
     return "\n".join(part for part in parts if part)
+
+
+def contents(sections: Sequence[Section]) -> str:
+    """Links to sections, as `to_html` names them."""
+    links = "".join(f'<a href="#{_name(section)}">{html.escape(section.title)}</a>' for section in sections)
+    return f'<nav class="contents" aria-label="Contents">{links}</nav>'
 
 
 def table_html(table: Table) -> str:
@@ -36,12 +43,21 @@ def table_html(table: Table) -> str:
         f'<tr><th scope="row">{_text(line[0])}</th>' + "".join(_cell(cell) for cell in line[1:]) + "</tr>"
         for line in table.lines
     )
-    caption = f'<p class="caption">{html.escape(table.caption)}</p>' if table.caption else ""
+    caption = f'<p class="caption">{_prose(table.caption)}</p>' if table.caption else ""
     whole = (
         f'<div class="scroll"><table class="results sortable" id="{html.escape(table.name)}"><thead><tr>{head}</tr>'
         f"</thead><tbody>{body}</tbody></table></div>{caption}"
     )
     return f"<details><summary>{html.escape(table.folded)}</summary>{whole}</details>" if table.folded else whole
+
+
+def _name(section: Section) -> str:
+    return "section-" + re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-")
+
+
+def _prose(text: str) -> str:
+    """Escaped, with words that no line may break."""
+    return re.sub(r"([AH]-SSL|[Pp]-values?)", r'<span class="together">\1</span>', html.escape(text))
 
 
 def _column(table: Table, number: int) -> Sequence[str | Number]:
@@ -56,14 +72,14 @@ def _cell(cell: str | Number) -> str:
     if isinstance(cell, str):
         return f'<td class="word">{html.escape(cell)}</td>'
     value = "" if cell.value is None else repr(cell.value)
-    run = "" if cell.run is None else f' data-cell="{html.escape(cell.run)}"'
+    run = "" if cell.run is None else f' data-cell="{html.escape(cell.run)}" data-measure="{cell.measure}"'
     return f'<td data-value="{value}"{run}>{_text(cell)}</td>'
 
 
 def _text(cell: str | Number) -> str:
     if isinstance(cell, str):
         return html.escape(cell)
-    first = f"<b>{html.escape(cell.text)}</b>" if cell.below else html.escape(cell.text)
+    first = f"<b>{html.escape(cell.text)}</b>" if cell.below and cell.run else html.escape(cell.text)
     detail = f' <span class="std">{html.escape(cell.detail)}</span>' if cell.detail else ""
     below = "".join(f'<span class="below">{html.escape(text)}</span>' for text in cell.below)
     return first + detail + below

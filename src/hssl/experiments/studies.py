@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from hssl.experiments import claims
 from hssl.experiments.beyond import STUDIES, Study
-from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value
+from hssl.experiments.blocks import Line, Number, Section, Table, apart, p_value
 from hssl.experiments.claims import EQUALITY, STRUCTURE, Claim
 from hssl.experiments.entries import TITLES, Entry
+from hssl.experiments.probes import measures
 from hssl.experiments.tables import MODES, NONE, Summary
 
 
@@ -79,6 +80,5 @@ _HEADS = ("Row", "Training", "Variant", "Readout", "Linear probe", "kNN")
 
 
 def _measures(entry: Entry) -> tuple[Number, ...]:
-    run = entry.cell.run
-    readout = Number(entry.text, run=run) if entry.readout is None else accuracy(entry.readout, run=run)
-    return readout, accuracy(entry.linear_probe), accuracy(entry.knn)
+    readout, *others = measures(entry)
+    return Number(entry.text) if entry.readout is None else readout, *others

@@ -184,6 +184,7 @@ MEASURES = (
 def provenance(records: Sequence[RunRecord]) -> str:
     """Where, when and with which budget the runs were made, in sentences."""
     tell = _values
+    threads = tell(record.environment.get("threads", "unknown") for record in records)
     days = sorted({day for record in records if (day := _day(record.environment.get("date"))) is not None})
     when = "" if not days else f", {days[0]}" if days[0] == days[-1] else f", {days[0]} to {days[-1]}"
     images = tell(
@@ -191,8 +192,7 @@ def provenance(records: Sequence[RunRecord]) -> str:
         for record in records
     )
     return (
-        f"Made on {tell(record.device for record in records)} with "
-        f"{tell(record.environment.get('threads', 'unknown') for record in records)} threads, "
+        f"Made on {tell(record.device for record in records)} with {threads} thread{'' if threads == '1' else 's'}, "
         f"torch {tell(record.environment.get('torch', 'unknown') for record in records)}{when}. "
         f"Budget {tell(record.budget for record in records)}: "
         f"{tell(record.configuration['trainer']['epochs'] for record in records)} epochs, "

@@ -58,7 +58,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "The loss: equations 2 and 3, or NT-Xent",
                 "Equations 2 and 3 leave the positive pair out of the denominator; SimCLR's NT-Xent, which the paper "
                 "names as its loss, has it there. Does that matter?",
-                "Keller et al. 2022, equations 2 and 3; Chen et al. 2020, equation 1; decision 1",
+                "Keller et al. 2022, equations 2 and 3; Chen et al. 2020, equation 1; docs/decisions.md, row 1",
                 _structured(),
                 _SELF_SUPERVISED,
                 {"contrastive": {"objective.name": "contrastive"}, "nt-xent": {"objective.name": "nt_xent"}},
@@ -69,7 +69,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "Streams: all, or only those that a pair reads",
                 "The paper computes every group element of every image, and a pair reads two of them. BatchNorm sees "
                 "fewer rows where the others are left out: what does that do to accuracy? Both read afterwards.",
-                "Keller et al. 2022, appendix B; decision 20",
+                "Keller et al. 2022, appendix B; docs/decisions.md, row 20",
                 _structured("rotation", "scale"),
                 _SELF_SUPERVISED,
                 {
@@ -113,7 +113,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "The joint group: rotation or scale x position",
                 "The paper averages over positions before h unless positions are the group. Without that g0 is an "
                 "element of both: what does H-SSL learn from moving along both?",
-                "Keller et al. 2022, appendix B; decision 4",
+                "Keller et al. 2022, appendix B; docs/decisions.md, row 4",
                 _structured("rotation", "scale"),
                 _SELF_SUPERVISED,
                 {"pooled": {"views.streams": "all"}, "joint": {"views.joint": True}},

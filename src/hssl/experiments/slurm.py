@@ -11,6 +11,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,27 +91,25 @@ def jobs_file(folder: GridFolder) -> Path:
 
 def _submit(work: Sequence[Task], folder: GridFolder, asked: Resources, at_once: int | None, cluster: str) -> Standing:
     kept = _kept(folder)
-    living = _living() if cluster == "slurm" and kept else {}
     states: dict[str, State] = {}
-    missing: list[Task] = []
     for task in work:
-        job = kept.get(task.name, {})
-        try:
-            done = folder.record(task.name, task.config) is not None
-        except DataError:
-            done = False  # damaged: the run's own process mends it
-        if done:
-            states[task.name] = "done"
-        elif job.get("job") in living:
-            if job.get("identity") != task.config.identity():
-                raise RunFolderError(
-                    f"{task.name} is being made with other settings",
-                    arrived=f"job {job['job']}, submitted {job.get('submitted')}",
-                    remedy=f"choose another folder with --out, or cancel it: scancel {job['job']}",
-                )
-            states[task.name] = living[job["job"]]
-        else:
-            missing.append(task)
+        with suppress(DataError):  # damaged: the run's own process mends it
+            if folder.record(task.name, task.config) is not None:
+                states[task.name] = "done"
+    begun = [task for task in work if task.name in kept and task.name not in states]
+    living = _living() if cluster == "slurm" and begun else {}
+    for task in begun:
+        job = kept[task.name]
+        if job["job"] not in living:
+            continue
+        if job.get("identity") != task.config.identity():
+            raise RunFolderError(
+                f"{task.name} is being made with other settings",
+                arrived=f"job {job['job']}, submitted {job.get('submitted')}",
+                remedy=f"choose another folder with --out, or cancel it: scancel {job['job']}",
+            )
+        states[task.name] = living[job["job"]]
+    missing = [task for task in work if task.name not in states]
     failures = {task.name: error for task in missing if (error := folder.failure(task.name)) is not None}
     if missing:
         check_data(task.config for task in missing)

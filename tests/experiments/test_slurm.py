@@ -57,10 +57,11 @@ def test_an_array_job_makes_what_is_missing(slurm: FakeSlurm, folder: GridFolder
     (script,) = slurm.scripts
     for line in (
         "partition=big", "account=us", "time=90", "gpus-per-node=2", "cpus-per-task=3", "mem=1536MB", "array=0-1%1",
-        "requeue", "job-name=hssl",
+        "requeue", "job-name=hssl", "ntasks-per-node=1",
     ):  # fmt: skip
         assert f"#SBATCH --{line}\n" in script
     assert "\nexport A=b\n" in script
+    assert "--cpus-per-task=3 " in script[script.index("srun ") :]
     waits(folder, tasks)
     until(lambda: not slurm.alive)
     for task in tasks:

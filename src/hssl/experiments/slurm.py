@@ -137,6 +137,7 @@ def _hand_over(
         name="hssl",
         timeout_min=asked.time,
         gpus_per_node=asked.gpus or None,
+        tasks_per_node=1,
         cpus_per_task=asked.cpus,
         mem_gb=asked.memory,
         slurm_partition=asked.partition,
@@ -145,6 +146,8 @@ def _hand_over(
         slurm_constraint=asked.constraint,
         slurm_setup=None if asked.setup is None else [asked.setup],
         slurm_array_parallelism=at_once,
+        # Since SLURM 22.05 srun does not take this from the job any more: without it a run would have one core.
+        slurm_srun_args=[f"--cpus-per-task={asked.cpus}"],
         # SLURM itself queues a run again whose node failed, or that was put out without a word.
         slurm_additional_parameters={"requeue": True},
     )

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +107,15 @@ class RunTask:
                 process.wait(5)
 
 
-class _spared:
+@contextmanager
+def _spared() -> Iterator[None]:
     """What is started in here does not get the signals that SLURM sends to every process of a job.
 
     They stay blocked in it; the task hears of them and stops it in order.
     """
-
-    def __enter__(self) -> None:
-        names = {os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2"), "TERM"}
-        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.Signals[f"SIG{name}"] for name in names})
-
-    def __exit__(self, *_: object) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+    names = {os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2"), "TERM"}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.Signals[f"SIG{name}"] for name in names})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

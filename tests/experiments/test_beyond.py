@@ -11,13 +11,14 @@ from hssl.config import BudgetName, override
 from hssl.errors import ConfigurationError
 from hssl.experiments.beyond import STUDIES, effective, word
 from hssl.experiments.budgets import BUDGET_NAMES
+from hssl.experiments.contents import report_of
 from hssl.experiments.entries import entries
 from hssl.experiments.manifest import Cell, cells
 from hssl.experiments.markdown import markdown
 from hssl.experiments.recipes import STEMS, recipe, recipe_name
 from hssl.experiments.record import collect
 from hssl.experiments.reproduce import tasks
-from hssl.experiments.reproduction import reproduction_page
+from hssl.experiments.reproduction import to_page
 from hssl.training.build import build_backbone, build_readout, pools_space
 from hssl.training.engine import check
 
@@ -145,8 +146,8 @@ def test_records_find_their_study_by_the_name_of_their_file(tmp_path: Path) -> N
         ("loss", "contrastive", 2),  # table 1's run
         ("loss", "nt-xent", 2),
     ]
-    assert "mnist-scale-hssl-nt-xent" in reproduction_page(records, {})
-    assert "| MNIST · scale · SESN | H-SSL | nt-xent |" in markdown(records, {})
+    assert "mnist-scale-hssl-nt-xent" in to_page(report_of(records, {}))
+    assert "| Row | Training | contrastive | nt-xent |" in markdown(report_of(records, {}))
     # With the runs of the table alone no study has been begun.
     alone = {name: record for name, record in records.items() if "nt-xent" not in name}
     assert {entry.cell.study for entry in entries(alone)} == {None}

@@ -1,11 +1,13 @@
 """Learning curves of every row of the tables, modes by colour, and plots of what was logged alone."""
 
+import re
 from pathlib import Path
 
 from experiments.fake_grid import SEEDS, grid
 from experiments.fake_records import configuration, record
 from hssl.experiments.curves import curves, row_curves
 from hssl.experiments.entries import entries
+from hssl.experiments.plots import MOST_EPOCHS
 from hssl.experiments.tables import comparison_table
 
 
@@ -44,3 +46,15 @@ def test_a_single_epoch_is_no_curve_where_another_split_has_more(tmp_path: Path)
     always = made.model_copy(update={"metrics": tuple({**line, "test/accuracy": 90.0} for line in made.metrics)})
     captions = [list(row_curves(comparison_table([item]), "row", 0))[-1].caption for item in (once, always)]
     assert [caption.rsplit(") ")[-1] for caption in captions] == ["on training images", "on test images"]
+
+
+def test_long_trainings_are_drawn_with_few_points_from_the_first_to_the_last(tmp_path: Path) -> None:
+    def drawn(epochs: int) -> int:
+        made = record(tmp_path, configuration())
+        lines = tuple({"epoch": epoch, "train/loss": 10 / (1 + epoch % 7)} for epoch in range(epochs))
+        (plot,) = row_curves(comparison_table([made.model_copy(update={"metrics": lines})]), "row", 0)
+        curve = max(re.findall(r'd="(M[^"]*)"', plot.svg), key=len)
+        return len(re.findall(r"[ML]", curve))
+
+    assert drawn(100) == 100
+    assert drawn(1300) == MOST_EPOCHS

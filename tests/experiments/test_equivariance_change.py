@@ -95,7 +95,10 @@ def test_what_elements_share_is_said_once(tmp_path: Path) -> None:
 def test_variants_of_a_study_are_named(tmp_path: Path) -> None:
     section = equivariance(entries(grid(tmp_path, SEEDS, seeds=1, study="basis")))
     assert section is not None
-    assert any(line[0] == "MNIST · scale · SESN, untruncated" for line in section.tables[0].lines)
+    tables, beyond = section.tables
+    assert {line[0] for line in beyond.lines} == {"MNIST · scale · SESN, untruncated"}
+    assert beyond.folded
+    assert len(tables.lines) == 8
 
 
 def test_without_a_measurement_there_is_no_section() -> None:

@@ -11,16 +11,17 @@ from experiments.fake_grid import SEEDS, grid
 from experiments.test_report import Page
 from hssl.errors import DataError
 from hssl.experiments.cell import GridFolder
+from hssl.experiments.contents import report_of
 from hssl.experiments.entries import entries
 from hssl.experiments.markdown import markdown
 from hssl.experiments.record import write
-from hssl.experiments.reproduction import reproduction_page, write_reproduction
+from hssl.experiments.reproduction import to_page, write_reproduction
 from hssl.files import claimed
 
 
 def test_every_cells_number_is_its_records(tmp_path: Path) -> None:
     records = grid(tmp_path, {})
-    page = reproduction_page(records, {})
+    page = to_page(report_of(records, {}))
     found = dict(re.findall(r'data-value="([\d.]+)" data-cell="([\w-]+)" data-measure="readout"', page))
     shown = {run: float(value) for value, run in found.items()}
     tables = [entry for entry in entries(records) if entry.cell.artefact.startswith("table")]
@@ -30,11 +31,11 @@ def test_every_cells_number_is_its_records(tmp_path: Path) -> None:
         assert shown[entry.cell.run] == pytest.approx(mean)
         assert str(entry.readout) in page
         assert f"paper {entry.cell.expected}" in page
-    assert reproduction_page(dict(reversed(records.items())), {}) == page
+    assert to_page(report_of(dict(reversed(records.items())), {})) == page
 
 
 def test_the_page_is_whole_and_needs_nothing_from_outside(tmp_path: Path) -> None:
-    page = Page(reproduction_page(grid(tmp_path, SEEDS, seeds=2, study="loss"), {}))
+    page = Page(to_page(report_of(grid(tmp_path, SEEDS, seeds=2, study="loss"), {})))
     assert len(page.identifiers) == len(set(page.identifiers))
     assert {"table1", "table2", "claim1", "agreement", "probes", "equivariance", "study-loss", "costs"} <= set(
         page.identifiers
@@ -47,7 +48,7 @@ def test_failures_are_shown_with_their_error(tmp_path: Path) -> None:
     records = grid(tmp_path, SEEDS)
     gone = {name: "RuntimeError: <disk> full\nTraceback" for name in list(records) if "frozen" in name}
     kept = {name: record for name, record in records.items() if name not in gone}
-    page = reproduction_page(kept, gone)
+    page = to_page(report_of(kept, gone))
     assert "3 failed" in page
     assert "&lt;disk&gt; full" in page
 
@@ -59,8 +60,8 @@ def test_the_report_is_made_from_the_folder_alone(tmp_path: Path) -> None:
         write(record, folder.record_file(name))
     shutil.rmtree(tmp_path / "runs")
     page = write_reproduction(folder.path)
-    assert page.read_text() == reproduction_page(records, {})
-    assert (folder.path / "report.md").read_text() == markdown(records, {})
+    assert page.read_text() == to_page(report_of(records, {}))
+    assert (folder.path / "report.md").read_text() == markdown(report_of(records, {}))
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:

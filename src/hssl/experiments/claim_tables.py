@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hssl.experiments import claims, paper
 from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value, signed
@@ -84,8 +85,8 @@ def agreement(found: Sequence[Entry]) -> Section | None:
     )
     points = []
     for verdict, words in _AGAINST_PAPER.items():
-        if there := [item.row + _by(item) for item in rows if item.verdict == verdict]:
-            points.append(f"{len(there)} {words}: {'; '.join(there)}.")
+        if there := [item for item in rows if item.verdict == verdict]:
+            points.append(f"{len(there)} {words}: {_named(there)}.")
     return Section("Our accuracies and the paper's", (text,), tuple(points), tables=(_paper(rows),))
 
 
@@ -104,7 +105,7 @@ def _claim(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry], name: s
     for item in rows:
         own = theirs[item.row]
         verdict = Number(_interval(own), None if own.told is None else own.told.mean, below=(own.verdict,))
-        lines.append((item.row, *_measured(item), item.verdict, verdict))
+        lines.append((item.row, *_measured(item, counts=False), item.verdict, verdict))
     table = Table(name, (*headings, "Verdict", "In the paper"), tuple(lines))
     return Section(claim.title, (_WHY[claim],), tables=(table,))
 
@@ -115,13 +116,25 @@ def _paper(rows: Sequence[Tested]) -> Table:
     return Table("agreement", headings, lines, folded=f"All {len(rows)} accuracies with their tests")
 
 
-def _measured(item: Tested) -> tuple[Number, ...]:
+def _measured(item: Tested, counts: bool = True) -> tuple[Number, ...]:
     p = item.p or (None, None)
-    return (accuracy(item.one), accuracy(item.other), apart(item.told), *(p_value(value) for value in p))
+    pair = [accuracy(item.one), accuracy(item.other)]
+    # Where table 1 or 2 tells how many runs there are, the line is short without them.
+    one, other = pair if counts else (replace(number, detail="") for number in pair)
+    return (one, other, apart(item.told), *(p_value(value) for value in p))
 
 
 def _interval(item: Tested) -> str:
     return apart(item.told).text
+
+
+def _named(items: Sequence[Tested]) -> str:
+    """'MNIST · scale · SESN: A-SSL (−5.9), H-SSL (−5.7); ...', a row of the tables once."""
+    by_row: dict[str, list[str]] = {}
+    for item in items:
+        row, mode = item.row.rsplit(", ", 1)
+        by_row.setdefault(row, []).append(mode + _by(item))
+    return "; ".join(f"{row}: {', '.join(modes)}" for row, modes in by_row.items())
 
 
 def _by(item: Tested) -> str:

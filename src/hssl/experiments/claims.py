@@ -43,8 +43,8 @@ EQUAL = f"equal to within {MARGIN:g} points"
 CLOSE = f"different, by less than {MARGIN:g} points"
 DIFFERENT = "different"
 EQUALITY: dict[str, Callable[[Difference], float]] = {
-    "no difference": lambda told: told.p,
-    f"{MARGIN:g} points or more apart": lambda told: told.within(MARGIN),
+    "equal": lambda told: told.p,
+    f"{MARGIN:g} or more apart": lambda told: told.within(MARGIN),
 }
 EQUAL_OR_NOT = {
     (False, False): UNDECIDED,
@@ -60,7 +60,7 @@ NO_STRUCTURE = Claim(
     "Without structure, H-SSL learns less than A-SSL",
     "H-SSL",
     "A-SSL",
-    {"H-SSL not below": lambda told: told.below(0), "H-SSL not above": lambda told: told.p_greater},
+    {"not below": lambda told: told.below(0), "not above": lambda told: told.p_greater},
     {(False, False): UNDECIDED, (True, False): BELOW, (False, True): AHEAD},
 )
 NOTHING_LEARNED = f"not better by {MARGIN:g} points"
@@ -72,7 +72,7 @@ FROZEN = Claim(
     "frozen",
     {
         "not better": lambda told: told.p_greater,
-        f"{MARGIN:g} points or more better": lambda told: told.below(MARGIN),
+        f"{MARGIN:g} or more better": lambda told: told.below(MARGIN),
     },
     {(False, False): UNDECIDED, (True, False): LEARNED, (False, True): NOTHING_LEARNED, (True, True): LITTLE_LEARNED},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hssl.experiments import claim_tables, paper_tables
 from hssl.experiments.blocks import Section
@@ -17,16 +18,25 @@ from hssl.experiments.studies import studies
 from hssl.experiments.tables import provenance
 
 
-def title(records: Mapping[str, RunRecord]) -> str:
-    return f"Homomorphic self-supervised learning, reproduced: {_budget(records)} budget"
+@dataclass(frozen=True)
+class Report:
+    """All that is told, before it is rendered.
+
+    Attributes:
+        title: of the whole.
+        lead: what is reproduced, for who has not read the paper.
+        sections: those that there is something for.
+        failures: errors of runs that failed, by name.
+    """
+
+    title: str
+    lead: str
+    sections: tuple[Section, ...]
+    failures: Mapping[str, str]
 
 
-LEAD = WHAT_WAS_COMPARED
-"""What is reproduced, for who has not read the paper."""
-
-
-def sections(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> list[Section]:
-    """Every section that there is something for.
+def report_of(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> Report:
+    """The report of these runs.
 
     Args:
         records: by the name of their run.
@@ -36,8 +46,9 @@ def sections(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> l
         DataError: as `entries`.
     """
     found = entries(records, failures)
+    budget = next(iter(records.values())).budget if records else "no"
     made = [
-        claim_tables.summary(found, _budget(records)),
+        claim_tables.summary(found, budget),
         _how_made(found, records, failures),
         paper_tables.table("table1", found),
         paper_tables.table("table2", found),
@@ -51,7 +62,12 @@ def sections(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> l
         studies(found),
         costs(found),
     ]
-    return [section for section in made if section is not None]
+    return Report(
+        f"Homomorphic self-supervised learning, reproduced: {budget} budget",
+        WHAT_WAS_COMPARED,
+        tuple(section for section in made if section is not None),
+        failures,
+    )
 
 
 def _how_made(found: list[Entry], records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> Section:
@@ -71,7 +87,3 @@ def _how_made(found: list[Entry], records: Mapping[str, RunRecord], failures: Ma
     tables = [record for entry in found if entry.cell.artefact.startswith("table") for record in entry.records]
     points = [*share_statement(tables), *protocol_statements(tables)]
     return Section("How these runs were made", (text, provenance(list(records.values()))), tuple(points))
-
-
-def _budget(records: Mapping[str, RunRecord]) -> str:
-    return next(iter(records.values())).budget if records else "no"

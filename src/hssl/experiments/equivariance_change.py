@@ -53,21 +53,12 @@ def equivariance(found: Sequence[Entry]) -> Section | None:
     for entry in found:
         if not entry.cell.artefact.startswith("figure"):
             cells.setdefault(entry.cell.run, entry)
-    lines = [line for entry in cells.values() for line in _lines(entry)]
-    if not lines:
+    tables = [
+        _table("equivariance", [entry for entry in cells.values() if entry.cell.study is None]),
+        _table("equivariance-beyond", [entry for entry in cells.values() if entry.cell.study is not None]),
+    ]
+    if not any(table.lines for table in tables):
         return None
-    headings = (
-        "Row", "Training", "Equivariance", "Mean before", "Mean after", "Largest before", "Largest after", "Bound",
-        "Held after", "Elements",
-    )  # fmt: skip
-    table = Table(
-        "equivariance",
-        headings,
-        tuple(lines),
-        "Means over group elements other than the identity, then mean ± sample standard deviation over runs; largest "
-        "over elements and runs. Before: the same network at its first weights, with calibrated BatchNorm. "
-        f"'{NOT_MEASURED}': the records are older than this measurement.",
-    )
     return Section(
         "Equivariance before and after training",
         (
@@ -78,8 +69,23 @@ def equivariance(found: Sequence[Entry]) -> Section | None:
         ),
         plots=tuple(_plots(found)),
         modes=modes_of(entry.cell.mode for entry in found if entry.cell.artefact.startswith("table")),
-        tables=(table,),
+        tables=tuple(table for table in tables if table.lines),
     )
+
+
+def _table(name: str, here: Sequence[Entry]) -> Table:
+    headings = (
+        "Row", "Training", "Equivariance", "Mean before", "Mean after", "Largest before", "Largest after", "Bound",
+        "Held after", "Elements",
+    )  # fmt: skip
+    caption = (
+        "Means over group elements other than the identity, then mean ± sample standard deviation over runs; largest "
+        "over elements and runs. Before: the same network at its first weights, with calibrated BatchNorm. "
+        f"'{NOT_MEASURED}': the records are older than this measurement."
+    )
+    lines = [line for entry in here for line in _lines(entry)]
+    folded = "" if name == "equivariance" else f"The variants of the studies beyond the paper ({len(lines)})"
+    return Table(name, headings, tuple(lines), caption, folded)
 
 
 def _plots(found: Sequence[Entry]) -> Iterable[Plot]:

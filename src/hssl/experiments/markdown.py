@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from hssl.experiments.blocks import Number, Section, Table
-from hssl.experiments.contents import LEAD, sections, title
-from hssl.experiments.record import RunRecord
+from hssl.experiments.contents import Report
 
 
-def markdown(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> str:
+def markdown(report: Report) -> str:
     """All that the page holds, but for its plots."""
-    parts = [f"# {title(records)}", LEAD]
-    parts += [to_markdown(section) for section in sections(records, failures) if not _only_plots(section)]
-    if failures:
-        told = [f"- {name}: {(text.splitlines() or ['no message'])[0]}" for name, text in failures.items()]
+    parts = [f"# {report.title}", report.lead]
+    parts += [to_markdown(section) for section in report.sections if not _only_plots(section)]
+    if report.failures:
+        told = [f"- {name}: {(text.splitlines() or ['no message'])[0]}" for name, text in report.failures.items()]
         parts += ["## Failed", "\n".join(told)]
     return "\n\n".join(parts) + "\n"
 
@@ -26,7 +25,8 @@ def to_markdown(section: Section, level: int = 2) -> str:
         parts.append("\n".join(f"- {text}" for text in section.points))
     for table in section.tables:
         if table.only != "page":
-            parts += [_table(table), *([table.caption] if table.caption else [])]
+            said = [_table(table), *([table.caption] if table.caption else [])]
+            parts += [f"<details><summary>{table.folded}</summary>", *said, "</details>"] if table.folded else said
     parts += [to_markdown(part, level + 1) for part in section.parts]
     return "\n\n".join([f"{'#' * level} {section.title}", *parts])
 

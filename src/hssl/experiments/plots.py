@@ -49,6 +49,8 @@ _STYLE: Any = {
     "axes.axisbelow": True,
 }
 WIDTH_INCHES = 3.7
+MOST_EPOCHS = 150
+"""Epochs that a curve is drawn at: on its few hundred pixels more would show as nothing but bytes."""
 _LONG = 48
 """Characters of all names of group elements above which they stand in lines of their own, not side by side."""
 
@@ -98,7 +100,8 @@ def accuracy_bars(rows: Sequence[Row], name: str) -> str | None:
 def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str | None:
     """A logged value by epoch: the mean over runs, and a band of one sample standard deviation to either side.
 
-    Epochs that not every run of a row has logged are left out. None where nothing was logged.
+    Epochs that not every run of a row has logged are left out; of many, some are drawn, the first and the last with
+    them. None where nothing was logged.
     """
     measured = [(row, [line for record in row.records if (line := _curve(record, key))]) for row in rows]
     curves = [(row, lines) for row, lines in measured if lines]
@@ -109,7 +112,7 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str
         axes = _upright(figure, label)
         for row, lines in curves:
             colour = _ROLES[row.mode]
-            epochs = sorted(set[int].intersection(*(set(line) for line in lines)))
+            epochs = _spread_out(sorted(set[int].intersection(*(set(line) for line in lines))))
             of_epoch = [[line[epoch] for line in lines] for epoch in epochs]
             means = [fmean(values) for values in of_epoch]
             if len(lines) > 1:
@@ -235,6 +238,12 @@ def _row_name(row: Row, shown: Sequence[Row]) -> str:
     return row.mode_name if len(same) == 1 else f"{MODES[row.mode]} ({same.index(row) + 1})"
 
 
+def _spread_out(epochs: Sequence[int]) -> list[int]:
+    if len(epochs) <= MOST_EPOCHS:
+        return list(epochs)
+    return [epochs[round(place * (len(epochs) - 1) / (MOST_EPOCHS - 1))] for place in range(MOST_EPOCHS)]
+
+
 def _curve(record: RunRecord, key: str) -> dict[int, float]:
     # Records count epochs from 0; for people the value after the first epoch stands at 1.
     return {entry["epoch"] + 1: float(entry[key]) for entry in record.metrics if entry.get(key) is not None}
@@ -250,6 +259,7 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     for role, colour in _ROLES.items():
         text = text.replace(colour, f"var(--{role})")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)  # a hundredth of a point is not seen
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     # Several plots share a page: every identifier and every reference to one gets the plot's name.
     text = re.sub(r'\bid="', f'id="{name}-', text)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from hssl.errors import DataError
 from hssl.experiments.cell import GridFolder
-from hssl.experiments.contents import LEAD, sections, title
+from hssl.experiments.contents import Report, report_of
 from hssl.experiments.markdown import markdown
 from hssl.experiments.page import document
-from hssl.experiments.record import RunRecord, read
+from hssl.experiments.record import read
 from hssl.experiments.script import SORT
 from hssl.experiments.sections import contents, to_html
 from hssl.files import claimed, remove_leftovers, write_atomically
@@ -42,21 +42,19 @@ def write_reproduction(out: Path) -> Path:
         for file in sorted((out / "failures").glob("*.txt")):
             if file.stem not in records:
                 failures[file.stem] = folder.failure(file.stem) or failures.get(file.stem, "")
-        text, page = out / "report.md", out / "report.html"
-        for file, content in ((text, markdown(records, failures)), (page, reproduction_page(records, failures))):
-            remove_leftovers(out, file.name)
-            write_atomically(file, content)
-    return page
+        made = report_of(records, failures)
+        for name, content in (("report.md", markdown(made)), ("report.html", to_page(made))):
+            remove_leftovers(out, name)
+            write_atomically(out / name, content)
+    return out / "report.html"
 
 
-def reproduction_page(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> str:
+def to_page(report: Report) -> str:
     """The page as text: the same records give the same page."""
-    told = title(records)
-    parts = [f"<h1>{html.escape(told)}</h1>", f'<p class="lead">{html.escape(LEAD)}</p>']
-    made = sections(records, failures)
-    parts += [contents(made), *(to_html(section) for section in made)]
-    parts.append(_failed(failures))
-    return document(told, "\n".join(part for part in parts if part), SORT)
+    parts = [f"<h1>{html.escape(report.title)}</h1>", f'<p class="lead">{html.escape(report.lead)}</p>']
+    parts += [contents(report.sections), *(to_html(section) for section in report.sections)]
+    parts.append(_failed(report.failures))
+    return document(report.title, "\n".join(part for part in parts if part), SORT)
 
 
 def _failed(failures: Mapping[str, str]) -> str:

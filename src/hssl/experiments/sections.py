@@ -57,7 +57,7 @@ def _name(section: Section) -> str:
 
 def _prose(text: str) -> str:
     """Escaped, with words that no line may break."""
-    return re.sub(r"([AH]-SSL|[Pp]-values?)", r'<span class="together">\1</span>', html.escape(text))
+    return re.sub(r"([AH]-SSL|[Pp]-values?|[\d.]+ %)", r'<span class="together">\1</span>', html.escape(text))
 
 
 def _column(table: Table, number: int) -> Sequence[str | Number]:

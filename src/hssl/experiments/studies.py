@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from hssl.experiments import claims
 from hssl.experiments.beyond import STUDIES, Study
-from hssl.experiments.blocks import Line, Number, Section, Table, apart, p_value
+from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value
 from hssl.experiments.claims import EQUALITY, STRUCTURE, Claim
 from hssl.experiments.entries import TITLES, Entry
-from hssl.experiments.probes import measures
 from hssl.experiments.tables import MODES, NONE, Summary
 
 
@@ -25,60 +24,59 @@ def studies(found: Sequence[Entry]) -> Section | None:
     return Section(
         TITLES["beyond"],
         (
-            "Each study changes one thing and keeps the rest. Readout, linear probe and kNN are test accuracies in "
-            "percent; differences are of the readout. Tests as above, corrected over the lines of a study. The "
-            "equivariance errors of the variants are in the table above.",
+            "Each study changes one thing and keeps the rest. Test accuracies in percent: the readout, below it linear "
+            "probe and kNN. Differences are of the readout, tested as above and corrected over a study. The variants' "
+            "equivariance errors are in the section before this one.",
         ),
         parts=tuple(parts),
     )
 
 
 def _several(study: Study, here: Sequence[Entry]) -> Section:
-    base = next(iter(study.variants))
+    base, *others = study.variants
     by_place: dict[tuple[str, str], dict[str, Entry]] = {}
     for entry in here:
         by_place.setdefault((entry.row, entry.cell.mode), {})[entry.cell.variant or ""] = entry
-    # In the study's order: what a variant is compared with comes first.
-    every = [
-        (row, mode, variant, variants[variant], variants.get(base))
-        for (row, mode), variants in by_place.items()
-        for variant in study.variants
-        if variant in variants
-    ]
-    compared = [(entry, of_base) for _, _, variant, entry, of_base in every if variant != base]
+    # All comparisons of a study are one family.
     pairs: list[tuple[str, Summary | None, Summary | None]] = [
-        (entry.cell.run, entry.readout, None if of_base is None else of_base.readout) for entry, of_base in compared
+        (variants[other].cell.run, variants[other].readout, variants[base].readout if base in variants else None)
+        for variants in by_place.values()
+        for other in others
+        if other in variants
     ]
     claim = Claim(study.title, "the variant", base, EQUALITY, claims.EQUAL_OR_NOT)
     told = {item.row: item for item in claims.assess(claim, pairs)}
     lines: list[Line] = []
-    for row, mode, variant, entry, _ in every:
-        rest: Line = (Number(NONE), Number(NONE), Number(NONE), NONE)
-        if variant != base:
-            item = told[entry.cell.run]
-            rest = (apart(item.told), *(p_value(p) for p in item.p or (None, None)), item.verdict)
-        lines.append((row, MODES[mode], variant, *_measures(entry), *rest))
-    heads = (*_HEADS, f"Minus '{base}'", *(f"p: {name}" for name in EQUALITY), "Verdict")
-    table = Table(f"study-{study.name}", heads, tuple(lines), f"Source: {study.source}.")
+    for (row, mode), variants in by_place.items():
+        line: list[str | Number] = [row, MODES[mode], *(_measures(variants.get(name)) for name in study.variants)]
+        for other in others:
+            item = told[variants[other].cell.run] if other in variants else None
+            p = (None, None) if item is None or not item.p else item.p
+            line += [apart(item.told if item else None), *map(p_value, p), item.verdict if item else NONE]
+        lines.append(tuple(line))
+    heads = ["Row", "Training", *study.variants]
+    for other in others:
+        heads += [f"{other} − {base}", *(f"p: {name}" for name in EQUALITY), "Verdict"]
+    table = Table(f"study-{study.name}", tuple(heads), tuple(lines), f"Source: {study.source}.")
     return Section(study.title, (study.question,), tables=(table,))
 
 
 def _one(study: Study, here: Sequence[Entry]) -> Section:
-    lines: list[Line] = [
-        (entry.row, MODES[entry.cell.mode], entry.cell.variant or "", *_measures(entry)) for entry in here
-    ]
+    lines: list[Line] = [(entry.row, MODES[entry.cell.mode], _measures(entry)) for entry in here]
     by_mode = {entry.cell.mode: entry for entry in here}
     points: tuple[str, ...] = ()
     if {"a-ssl", "h-ssl"} <= by_mode.keys():
         pair = (by_mode["h-ssl"].row, by_mode["h-ssl"].readout, by_mode["a-ssl"].readout)
         points = tuple(claims.sentence(STRUCTURE, item) for item in claims.assess(STRUCTURE, [pair]))
-    table = Table(f"study-{study.name}", _HEADS, tuple(lines), f"Source: {study.source}.")
+    heads = ("Row", "Training", *study.variants)
+    table = Table(f"study-{study.name}", heads, tuple(lines), f"Source: {study.source}.")
     return Section(study.title, (study.question,), points, tables=(table,))
 
 
-_HEADS = ("Row", "Training", "Variant", "Readout", "Linear probe", "kNN")
-
-
-def _measures(entry: Entry) -> tuple[Number, ...]:
-    readout, *others = measures(entry)
-    return Number(entry.text) if entry.readout is None else readout, *others
+def _measures(entry: Entry | None) -> Number:
+    """The readout, and below it what else was read from the same features."""
+    if entry is None or entry.readout is None:
+        return Number(NONE if entry is None else entry.text)
+    others = [f"{name} {found}" for name, found in (("linear probe", entry.linear_probe), ("kNN", entry.knn)) if found]
+    failed = [f"{entry.failed} failed"] if entry.failed else []
+    return accuracy(entry.readout, below=(*others, *failed), run=entry.cell.run)

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from experiments.fake_grid import SEEDS, grid
 from experiments.fake_records import configuration, record
 from hssl.experiments.curves import curves, row_curves
@@ -49,12 +51,16 @@ def test_a_single_epoch_is_no_curve_where_another_split_has_more(tmp_path: Path)
 
 
 def test_long_trainings_are_drawn_with_few_points_from_the_first_to_the_last(tmp_path: Path) -> None:
-    def drawn(epochs: int) -> int:
+    def drawn(epochs: int) -> list[tuple[float, float]]:
         made = record(tmp_path, configuration())
         lines = tuple({"epoch": epoch, "train/loss": 10 / (1 + epoch % 7)} for epoch in range(epochs))
         (plot,) = row_curves(comparison_table([made.model_copy(update={"metrics": lines})]), "row", 0)
         curve = max(re.findall(r'd="(M[^"]*)"', plot.svg), key=len)
-        return len(re.findall(r"[ML]", curve))
+        return [(float(x), float(y)) for x, y in re.findall(r"[ML] ([\d.]+) ([\d.]+)", curve)]
 
-    assert drawn(100) == 100
-    assert drawn(1300) == MOST_EPOCHS
+    short, long = drawn(100), drawn(1300)
+    assert len(short) == 100
+    assert MOST_EPOCHS / 2 < len(long) <= MOST_EPOCHS
+    # Both axes are as wide, and the curves reach from end to end.
+    assert long[0][0] == pytest.approx(short[0][0], abs=0.1)
+    assert long[-1][0] == pytest.approx(short[-1][0], abs=0.1)

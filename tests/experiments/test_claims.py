@@ -114,7 +114,7 @@ def test_statements_are_sentences_with_the_numbers(tmp_path: Path) -> None:
     item = claims.structure(found)[0]
     assert f"p = {item.p[0]:.2g} for 'equal'" in said[0]
     assert said[0].startswith("MNIST · scale · SESN, with structure: H-SSL - A-SSL")
-    assert said[0].endswith("equal to within 2 points.")
+    assert said[0].endswith("equal within 2 points.")
     assert said[1].endswith("H-SSL below.")
 
 

@@ -39,12 +39,12 @@ class Claim:
     verdicts: Mapping[tuple[bool, bool], str]
 
 
-EQUAL = f"equal to within {MARGIN:g} points"
-CLOSE = f"different, by less than {MARGIN:g} points"
+EQUAL = f"equal within {MARGIN:g} points"
+CLOSE = f"different, by under {MARGIN:g} points"
 DIFFERENT = "different"
 EQUALITY: dict[str, Callable[[Difference], float]] = {
     "equal": lambda told: told.p,
-    f"{MARGIN:g} or more apart": lambda told: told.within(MARGIN),
+    f"≥ {MARGIN:g} apart": lambda told: told.within(MARGIN),
 }
 EQUAL_OR_NOT = {
     (False, False): UNDECIDED,
@@ -63,8 +63,8 @@ NO_STRUCTURE = Claim(
     {"not below": lambda told: told.below(0), "not above": lambda told: told.p_greater},
     {(False, False): UNDECIDED, (True, False): BELOW, (False, True): AHEAD},
 )
-NOTHING_LEARNED = f"not better by {MARGIN:g} points"
-LITTLE_LEARNED = f"better, by less than {MARGIN:g} points"
+NOTHING_LEARNED = f"not better by {MARGIN:g}"
+LITTLE_LEARNED = f"better, by under {MARGIN:g}"
 LEARNED = "better"
 FROZEN = Claim(
     "Without structure, H-SSL is no better than random weights",
@@ -72,7 +72,7 @@ FROZEN = Claim(
     "frozen",
     {
         "not better": lambda told: told.p_greater,
-        f"{MARGIN:g} or more better": lambda told: told.below(MARGIN),
+        f"≥ {MARGIN:g} better": lambda told: told.below(MARGIN),
     },
     {(False, False): UNDECIDED, (True, False): LEARNED, (False, True): NOTHING_LEARNED, (True, True): LITTLE_LEARNED},
 )

@@ -124,7 +124,7 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str
                 marker=_MARKERS[row.mode], markersize=6, markevery=[-1], clip_on=False,
             )  # fmt: skip
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         axes.grid(axis="y", linewidth=0.6)
         return _svg(figure, name, f"{label} by epoch for {', '.join(row.mode_name for row, _ in curves)}")
 

@@ -15,7 +15,7 @@ NAME = re.compile(r"(.+)-(?:smoke|quick|paper)-seed\d+")
 IN_A_TABLE = re.compile(r".+-(assl|hssl|frozen|supervised)")
 CELLS = """
 return [...document.querySelectorAll('[data-cell]')].map((cell) =>
-  [cell.dataset.cell, cell.dataset.measure ?? 'readout', cell.dataset.value, cell.textContent]);
+  [cell.closest('table').id, cell.dataset.cell, cell.dataset.measure, cell.dataset.value, cell.textContent]);
 """
 
 
@@ -33,11 +33,13 @@ def accuracies(records: Path) -> dict[str, dict[str, list[float]]]:
 
 
 def wrong_numbers(browser: Browser, records: Path) -> list[str]:
-    """Every cell of the open page that is not its records' mean, deviation and count, and every run without a cell."""
+    """Every cell of the open page that is not its records' mean, deviation and count, and what has no cell."""
     held = accuracies(records)
-    wrong, seen = [], set()
-    for run, measure, value, text in browser.run(CELLS):
-        seen.add(run)
+    wrong, in_tables, measured = [], set(), set()
+    for table, run, measure, value, text in browser.run(CELLS):
+        measured.add((run, measure))
+        if table in ("table1", "table2"):
+            in_tables.add(run)
         values = held[run][measure]
         if not values:
             wrong.append(f"{run}, {measure}: {text!r} is shown, and there is no record")
@@ -53,5 +55,7 @@ def wrong_numbers(browser: Browser, records: Path) -> list[str]:
         count = re.search(r"\bn (\d+)", text)
         if count is not None and int(count[1]) != len(values):
             wrong.append(f"{run}, {measure}: n {count[1]}, and there are {len(values)} records")
-    missing = {run for run in held if IN_A_TABLE.fullmatch(run)} - seen
-    return wrong + [f"{run} has records and no cell" for run in sorted(missing)]
+    due = {run for run in held if IN_A_TABLE.fullmatch(run)}
+    wrong += [f"{run} has records and no cell" for run in sorted(due - in_tables)]
+    unseen = {(run, measure) for run in due for measure in held[run]} - measured
+    return wrong + [f"{run} has a {measure} that is not shown" for run, measure in sorted(unseen)]

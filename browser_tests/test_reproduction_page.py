@@ -62,6 +62,10 @@ def test_a_tampered_number_is_found(browser: Browser, recorded: Path, doctored: 
         assert any(said in text for text in wrong_numbers(browser, records)), (old, new)
 
 
-def test_a_run_without_a_cell_is_found(browser: Browser, recorded: Path, doctored: Doctor) -> None:
-    browser.open(doctored(recorded / "report.html", 'data-cell="mnist-scale-hssl"', 'data-other="mnist-scale-hssl"'))
-    assert "mnist-scale-hssl has records and no cell" in wrong_numbers(browser, recorded / "records")
+def test_what_has_no_cell_is_found(browser: Browser, recorded: Path, doctored: Doctor) -> None:
+    for named, said in (
+        ('"mnist-scale-hssl"', "mnist-scale-hssl has records and no cell"),
+        ('"mnist-scale-hssl" data-measure="knn"', "mnist-scale-hssl has a knn that is not shown"),
+    ):
+        browser.open(doctored(recorded / "report.html", f"data-cell={named}", f"data-other={named}"))
+        assert wrong_numbers(browser, recorded / "records") == [said]

@@ -59,10 +59,13 @@ _TOWERS = """
 const found = [];
 for (const element of document.body.querySelectorAll('p, li, th, td, h1, h2, h3, h4, summary, figcaption, .below')) {
   if (!element.checkVisibility()) continue;
-  const words = element.innerText.trim().split(/\\s+/), range = document.createRange();
-  range.selectNodeContents(element);
-  const boxes = [...range.getClientRects()].filter((box) => box.width);
-  const lines = new Set(boxes.map((box) => Math.round(box.bottom / 4))).size;
+  const words = element.innerText.trim().split(/\\s+/), range = document.createRange(), places = new Set();
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    range.selectNodeContents(walker.currentNode);
+    for (const box of range.getClientRects()) if (box.width) places.add(Math.round(box.bottom / 4));
+  }
+  const lines = places.size;
   if (words.length > 3 && lines > 0.75 * words.length) found.push(`${words.join(' ').slice(0, 60)}: ${lines} lines`);
 }
 return found;

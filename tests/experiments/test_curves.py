@@ -7,19 +7,28 @@ import pytest
 
 from experiments.fake_grid import SEEDS, grid
 from experiments.fake_records import configuration, record
+from hssl.experiments.blocks import Plot
 from hssl.experiments.curves import curves, row_curves
 from hssl.experiments.entries import entries
 from hssl.experiments.plots import MOST_EPOCHS
 from hssl.experiments.tables import comparison_table
 
 
+def label(plot: Plot) -> str:
+    """What the vertical axis says, which is said to who does not see it as well."""
+    found = re.search(r'aria-label="(.*) by epoch', plot.svg)
+    assert found is not None
+    assert f">{found[1]}</text>" in plot.svg
+    return found[1]
+
+
 def test_every_row_has_its_curves(tmp_path: Path) -> None:
     section = curves(entries(grid(tmp_path, SEEDS, seeds=2)))
     assert section is not None
-    assert [(plot.heading, plot.caption) for plot in section.plots] == [
-        (row, caption)
+    assert [(plot.heading, label(plot)) for plot in section.plots] == [
+        (row, name)
         for row in ("MNIST · scale · SESN", "MNIST · scale · CNN (6 x CHW)")
-        for caption in ("contrastive loss", "cross-entropy", "accuracy of the readout (%) on training images")
+        for name in ("contrastive loss", "cross-entropy", "accuracy of the readout on training images (%)")
     ]
     assert section.modes == ("a-ssl", "h-ssl", "frozen", "supervised")
     assert "stroke: var(--a-ssl)" in section.plots[0].svg
@@ -46,8 +55,8 @@ def test_a_single_epoch_is_no_curve_where_another_split_has_more(tmp_path: Path)
     last = {**made.metrics[-1], "test/accuracy": 90.0}
     once = made.model_copy(update={"metrics": (*made.metrics[:-1], last)})
     always = made.model_copy(update={"metrics": tuple({**line, "test/accuracy": 90.0} for line in made.metrics)})
-    captions = [list(row_curves(comparison_table([item]), "row", 0))[-1].caption for item in (once, always)]
-    assert [caption.rsplit(") ")[-1] for caption in captions] == ["on training images", "on test images"]
+    labels = [label(list(row_curves(comparison_table([item]), "row", 0))[-1]) for item in (once, always)]
+    assert labels == [f"accuracy of the readout on {images} images (%)" for images in ("training", "test")]
 
 
 def test_long_trainings_are_drawn_with_few_points_from_the_first_to_the_last(tmp_path: Path) -> None:

@@ -24,6 +24,30 @@ def test_a_table_can_be_sorted_by_its_numbers() -> None:
     assert "<details>" not in text
 
 
+def test_cells_that_name_a_line_together_are_one_on_a_narrow_screen() -> None:
+    named = Table("t4", ("Data", "Network", "Number"), (("MNIST", "a & b", Number("1.0", 1.0)),), names=2)
+    text = table_html(named)
+    assert '<th scope="row" data-value="MNIST">MNIST<span class="below narrow">a &amp; b</span></th>' in text
+    assert '<td class="word wide">a &amp; b</td>' in text
+    assert "narrow" not in table_html(TABLE)
+
+
+def test_modes_have_their_mark() -> None:
+    text = table_html(Table("t5", ("Row", "H-SSL"), (("A-SSL", "H-SSL is ahead"),)))
+    assert text.count('<span class="swatch h-ssl"></span>H-SSL</th>') == 1
+    assert '<span class="swatch a-ssl"></span>A-SSL' in text
+    assert text.count("swatch") == 2
+
+
+def test_long_words_may_take_several_lines_and_numbers_never_do() -> None:
+    long = "words that go on and on and on"
+    text = table_html(Table("t6", ("Row", "Words", "Number"), ((long, long, Number(long, 1.0, below=(long,))),)))
+    assert f'<th scope="row" class="long">{long}' in text
+    assert f'<td class="word long">{long}' in text
+    assert f'<td data-value="1.0">{long}<span class="below long">{long}' in text
+    assert "long" not in table_html(TABLE)
+
+
 def test_text_is_escaped() -> None:
     text = to_html(Section("A & B", ("<p>",), ("<li>",), tables=(TABLE,)))
     assert '<h2 id="section-a-b">A &amp; B</h2>' in text

@@ -45,6 +45,7 @@ class Table:
         caption: how it is read.
         folded: on the page, what opens it; empty for a table that is open.
         only: the rendering that it is for; None for both.
+        names: how many of the first cells name a line together; a narrow screen shows them as one.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Table:
     caption: str = ""
     folded: str = ""
     only: Literal["page", "markdown"] | None = None
+    names: int = 1
 
     def __post_init__(self) -> None:
         for line in self.lines:

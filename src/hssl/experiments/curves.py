@@ -13,7 +13,7 @@ from hssl.experiments.tables import MODES, Row, comparison_table
 _CURVES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
     ("contrastive loss", ("train/loss",), ("a-ssl", "h-ssl", "hybrid"), "loss"),
     ("cross-entropy", ("train/loss",), ("frozen", "supervised"), "entropy"),
-    ("accuracy of the readout (%)", ("test/accuracy", "train/accuracy"), tuple(MODES), "curve"),
+    ("accuracy of the readout", ("test/accuracy", "train/accuracy"), tuple(MODES), "curve"),
 )
 
 
@@ -29,9 +29,9 @@ def row_curves(rows: Sequence[Row], heading: str, number: int) -> Iterable[Plot]
         shown = [row for row in rows if row.mode in of]
         # Training and test accuracy never share a plot. A single epoch is no curve, where another key has more.
         for key in sorted(keys, key=lambda key: not _is_curve(shown, key)):
-            split = {"test/accuracy": "on test images", "train/accuracy": "on training images"}.get(key, "")
-            if plot := learning_curves(shown, key, label, f"{name}{number}"):
-                yield Plot(heading, plot, f"{label} {split}".strip())
+            split = {"test/accuracy": " on test images (%)", "train/accuracy": " on training images (%)"}.get(key, "")
+            if plot := learning_curves(shown, key, label + split, f"{name}{number}"):
+                yield Plot(heading, plot)
                 break
 
 

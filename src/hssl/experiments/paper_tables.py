@@ -61,7 +61,7 @@ def table(artefact: Artefact, found: Sequence[Entry]) -> Section | None:
         TITLES[artefact],
         (_TEXTS[artefact],),
         tables=(
-            Table(artefact, heads, tuple(lines), f"{_CAPTION} Press a heading to sort.", only="page"),
+            Table(artefact, heads, tuple(lines), f"{_CAPTION} Press a heading to sort.", only="page", names=3),
             Table(f"{artefact}-long", long_heads, tuple(long), _CAPTION, only="markdown"),
         ),
     )

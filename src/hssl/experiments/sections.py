@@ -6,8 +6,16 @@ import html
 import re
 from collections.abc import Sequence
 
-from hssl.experiments.blocks import Number, Section, Table
+from hssl.experiments.blocks import Line, Number, Section, Table
 from hssl.experiments.page import figure, legend
+from hssl.experiments.tables import MODES
+
+# Characters above which a heading or a cell of words may take several lines.
+_LONG_HEADING = 12
+_LONG_WORDS = 26
+# Columns above which a table is set smaller.
+_MANY = 8
+_MODES = {name: mode for mode, name in MODES.items()}
 
 
 def to_html(section: Section, level: int = 2) -> str:
@@ -35,18 +43,12 @@ def contents(sections: Sequence[Section]) -> str:
 
 def table_html(table: Table) -> str:
     """A table to be sorted by whatever heading is pressed: by number where a cell has one, else by its text."""
-    head = "".join(
-        f'<th scope="col"{_word(_column(table, number))}>{html.escape(text)}</th>'
-        for number, text in enumerate(table.headings)
-    )
-    body = "".join(
-        f'<tr><th scope="row">{_text(line[0])}</th>' + "".join(_cell(cell) for cell in line[1:]) + "</tr>"
-        for line in table.lines
-    )
+    head = "".join(_heading(table, number) for number in range(len(table.headings)))
+    body = "".join(f"<tr>{_line(table, line)}</tr>" for line in table.lines)
     caption = f'<p class="caption">{_prose(table.caption)}</p>' if table.caption else ""
     whole = (
-        f'<div class="scroll"><table class="results sortable" id="{html.escape(table.name)}"><thead><tr>{head}</tr>'
-        f"</thead><tbody>{body}</tbody></table></div>{caption}"
+        f'<div class="scroll"><table{_classes(results=True, sortable=True, dense=len(table.headings) > _MANY)} '
+        f'id="{html.escape(table.name)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{caption}'
     )
     return f"<details><summary>{html.escape(table.folded)}</summary>{whole}</details>" if table.folded else whole
 
@@ -60,26 +62,47 @@ def _prose(text: str) -> str:
     return re.sub(r"([AH]-SSL|[Pp]-values?|[\d.]+ %)", r'<span class="together">\1</span>', html.escape(text))
 
 
-def _column(table: Table, number: int) -> Sequence[str | Number]:
-    return [line[number] for line in table.lines]
+def _heading(table: Table, number: int) -> str:
+    text = table.headings[number]
+    words = all(isinstance(line[number], str) for line in table.lines)
+    hidden = 0 < number < table.names
+    return f'<th scope="col"{_classes(word=words, wide=hidden, long=len(text) > _LONG_HEADING)}>{_text(text)}</th>'
 
 
-def _word(cells: Sequence[str | Number]) -> str:
-    return "" if any(isinstance(cell, Number) for cell in cells) else ' class="word"'
+def _line(table: Table, line: Line) -> str:
+    """The first cell names the line; others that name it too stand below it where the screen is too narrow for them."""
+    others = ", ".join(_plain(cell) for cell in line[1 : table.names])
+    narrow = f'<span class="below narrow">{html.escape(others)}</span>' if others else ""
+    value = f' data-value="{html.escape(_plain(line[0]))}"' if others else ""
+    cells = [_cell(cell, hidden=number < table.names) for number, cell in enumerate(line[1:], 1)]
+    long = _classes(long=len(_plain(line[0])) > _LONG_WORDS)
+    return f'<th scope="row"{value}{long}>{_text(line[0])}{narrow}</th>' + "".join(cells)
 
 
-def _cell(cell: str | Number) -> str:
+def _cell(cell: str | Number, hidden: bool) -> str:
     if isinstance(cell, str):
-        return f'<td class="word">{html.escape(cell)}</td>'
+        return f"<td{_classes(word=True, wide=hidden, long=len(cell) > _LONG_WORDS)}>{_text(cell)}</td>"
     value = "" if cell.value is None else repr(cell.value)
     run = "" if cell.run is None else f' data-cell="{html.escape(cell.run)}" data-measure="{cell.measure}"'
-    return f'<td data-value="{value}"{run}>{_text(cell)}</td>'
+    return f'<td data-value="{value}"{run}{_classes(wide=hidden)}>{_text(cell)}</td>'
 
 
 def _text(cell: str | Number) -> str:
     if isinstance(cell, str):
-        return html.escape(cell)
+        swatch = f'<span class="swatch {_MODES[cell]}"></span>' if cell in _MODES else ""
+        return swatch + html.escape(cell)
     first = f"<b>{html.escape(cell.text)}</b>" if cell.below and cell.run else html.escape(cell.text)
     detail = f' <span class="std">{html.escape(cell.detail)}</span>' if cell.detail else ""
-    below = "".join(f'<span class="below">{html.escape(text)}</span>' for text in cell.below)
+    below = "".join(
+        f"<span{_classes(below=True, long=len(text) > _LONG_WORDS)}>{html.escape(text)}</span>" for text in cell.below
+    )
     return first + detail + below
+
+
+def _plain(cell: str | Number) -> str:
+    return cell if isinstance(cell, str) else cell.text
+
+
+def _classes(**there: bool) -> str:
+    names = " ".join(name for name, is_there in there.items() if is_there)
+    return f' class="{names}"' if names else ""

@@ -77,6 +77,7 @@ thead th {
   color: var(--muted); font-weight: 500; font-size: 0.86rem; vertical-align: bottom; border-color: var(--muted);
 }
 tbody th { font-weight: 400; }
+table.dense { font-size: 0.86rem; } table.dense th, table.dense td { padding-right: 0.75rem; }
 table.results, table.numbers { width: 100%; }
 table.results td, table.numbers td, table.results thead th + th, table.numbers thead th + th { text-align: right; }
 table.results td.word, table.numbers td.word, table.results thead th.word, table.numbers thead th.word {
@@ -93,6 +94,8 @@ td.headline { font-weight: 700; }
 .std { color: var(--muted); font-weight: 400; }
 .below { display: block; color: var(--muted); font-size: 0.84rem; line-height: 1.35; }
 .narrow { display: none; }
+.long { white-space: normal; }
+td.long, tbody th.long { min-width: 12rem; } th.long { min-width: 5.5rem; } .below.long { min-width: 12rem; }
 table.sortable thead th button {
   all: unset; cursor: pointer; display: inline-block; position: relative; padding-right: 1.05em; border-radius: 3px;
 }
@@ -175,6 +178,8 @@ footer {
   table { font-size: 0.85rem; } thead th { font-size: 0.8rem; } th, td { padding: 0.2rem 0.6rem 0.2rem 0; }
   .below, .std { font-size: 0.9em; }
   thead th, tbody th, td.word, .below { white-space: normal; }
+  tbody th, tbody th.long { min-width: 6rem; } td.long, .below.long { min-width: 7rem; } th.long { min-width: 4rem; }
+  table.dense { font-size: 0.74rem; } table.dense th, table.dense td { padding-right: 0.4rem; }
   table.sortable thead th button { padding-right: 0; } table.sortable thead th button::after { content: none; }
   .contents { display: none; }
 }

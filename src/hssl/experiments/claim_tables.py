@@ -33,8 +33,14 @@ _WHY = {
 }
 
 
-def summary(found: Sequence[Entry], budget: str) -> Section | None:
-    """The whole report in a few sentences: how often each claim is shown, refuted or open."""
+def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Section | None:
+    """The whole report in a few sentences: how often each claim is shown, refuted or open.
+
+    Args:
+        found: cells with their runs.
+        budget: of the runs.
+        deviating: whether some have other settings than their recipes.
+    """
     points = [f"{claim.title}: {counted(rows)}" for claim, rows in claims.of_theory(found) if rows]
     if rows := claims.against_paper(found):
         told = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
@@ -52,6 +58,8 @@ def summary(found: Sequence[Entry], budget: str) -> Section | None:
             "paper's. Their absolute accuracies are not expected to agree with the paper's; what they can show is how "
             "the modes compare with each other."
         )
+    if deviating:
+        text.append("Some runs have other settings than their recipes; the next section tells which.")
     return Section("In short", tuple(text), tuple(points), note=True)
 
 

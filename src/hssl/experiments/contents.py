@@ -9,6 +9,7 @@ from hssl.experiments import claim_tables, paper_tables
 from hssl.experiments.blocks import Section
 from hssl.experiments.costs import costs
 from hssl.experiments.curves import curves
+from hssl.experiments.deviations import deviations
 from hssl.experiments.entries import Entry, entries
 from hssl.experiments.equivariance_change import equivariance
 from hssl.experiments.limits import WHAT_WAS_COMPARED, protocol_statements, share_statement
@@ -48,7 +49,7 @@ def report_of(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> 
     found = entries(records, failures)
     budget = next(iter(records.values())).budget if records else "no"
     made = [
-        claim_tables.summary(found, budget),
+        claim_tables.summary(found, budget, deviating=bool(deviations(found))),
         _how_made(found, records, failures),
         paper_tables.table("table1", found),
         paper_tables.table("table2", found),
@@ -85,5 +86,6 @@ def _how_made(found: list[Entry], records: Mapping[str, RunRecord], failures: Ma
     text = f"{runs}{failed} for {', '.join(counted)}."
     text += " Several of these may share a run." if len(counted) > 1 else ""
     tables = [record for entry in found if entry.cell.artefact.startswith("table") for record in entry.records]
-    points = [*share_statement(tables), *protocol_statements(tables)]
+    others = deviations(found) or ["Every run has the settings of its recipe."]
+    points = [*others, *share_statement(tables), *protocol_statements(tables)]
     return Section("How these runs were made", (text, provenance(list(records.values()))), tuple(points))

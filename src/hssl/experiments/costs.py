@@ -84,10 +84,21 @@ def costs(found: Sequence[Entry]) -> Section | None:
         f"one on CIFAR-10 or Tiny ImageNet, and about {paper.TOTAL_GPU_HOURS:,} in total, for its full budget and on "
         "other GPUs."
     )
-    headings = ("Run", "Runs", "Wall seconds a run", "On", "GPU-hours a run", "Core-hours a run", "kWh a run",
-                "The paper, GPU-hours a run", "Ours / paper")  # fmt: skip
-    table = Table("costs", headings, tuple(lines), folded=f"All {len(lines)} kinds of run")
+    headings = ("Run", "Runs", "Seconds", "On", "GPU-hours", "Core-hours", "kWh", "Paper GPU-hours", "Ours / paper")
+    table = Table(
+        "costs",
+        *_measured(headings, lines),
+        "Of one run, in the mean. Seconds: wall-clock time, ± sample standard deviation. Core-hours are of the threads "
+        "that a run used. Only GPU-hours are compared with the paper's.",
+        folded=f"All {len(lines)} kinds of run",
+    )
     return Section("Cost", (" ".join(told),), tables=(table,))
+
+
+def _measured(headings: tuple[str, ...], lines: Sequence[Line]) -> tuple[tuple[str, ...], tuple[Line, ...]]:
+    """Without the columns that have nothing in any line."""
+    kept = [place for place in range(len(headings)) if any(line[place] != Number(NONE) for line in lines)]
+    return tuple(headings[place] for place in kept), tuple(tuple(line[place] for place in kept) for line in lines)
 
 
 def _line(run: str, cost: Cost, theirs: int | None) -> Line:

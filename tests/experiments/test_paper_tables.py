@@ -1,5 +1,6 @@
 """Tables 1 and 2 as the paper has them, and figure 2: every number is a record's or the paper's."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,13 @@ def test_figure_2_has_a_plot_a_row_and_its_numbers(tmp_path: Path) -> None:
     for entry in found:
         if entry.cell.artefact == "figure2-base-space":
             assert f"{entry.place}: {entry.readout}" in plot.svg
+
+
+def test_places_are_written_in_full(tmp_path: Path) -> None:
+    section = figure2("figure2-distance", entries(grid(tmp_path, SEEDS, seeds=1)))
+    assert section is not None
+    written = re.findall(r"<text[^>]*>([^<]*)</text>", section.plots[0].svg)
+    assert {"0.0064", "0.0625", "0.1089", "0.25", "0.4356", "any"} <= set(written)
 
 
 def test_what_has_no_runs_has_no_section(tmp_path: Path) -> None:

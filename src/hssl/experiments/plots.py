@@ -259,7 +259,8 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     for role, colour in _ROLES.items():
         text = text.replace(colour, f"var(--{role})")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)  # a hundredth of a point is not seen
+    # A hundredth of a point is not seen. Of paths alone: the numbers in texts are for people.
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()), text)
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     # Several plots share a page: every identifier and every reference to one gets the plot's name.
     text = re.sub(r'\bid="', f'id="{name}-', text)

@@ -13,7 +13,7 @@ TABLE = Table(
 
 def test_a_table_can_be_sorted_by_its_numbers() -> None:
     text = table_html(TABLE)
-    assert '<table class="results sortable" id="t1">' in text
+    assert '<table class="results sortable few" id="t1">' in text
     assert (
         '<td data-value="1.0" data-cell="a-run" data-measure="readout"><b>1.0</b> <span class="std">n 3</span>' in text
     )
@@ -37,6 +37,15 @@ def test_modes_have_their_mark() -> None:
     assert text.count('<span class="swatch h-ssl"></span>H-SSL</th>') == 1
     assert '<span class="swatch a-ssl"></span>A-SSL' in text
     assert text.count("swatch") == 2
+
+
+def test_a_table_is_set_for_its_number_of_columns() -> None:
+    def classes(columns: int) -> str:
+        return table_html(Table("t7", ("a",) * columns, (("x",) * columns,))).split('class="')[2].split('"')[0]
+
+    assert classes(4) == "results sortable few"
+    assert classes(6) == "results sortable"
+    assert classes(9) == "results sortable dense"
 
 
 def test_long_words_may_take_several_lines_and_numbers_never_do() -> None:

@@ -13,15 +13,15 @@ from hssl.experiments.tables import MODES
 # Characters above which a heading or a cell of words may take several lines.
 _LONG_HEADING = 12
 _LONG_WORDS = 26
-# Columns above which a table is set smaller.
-_MANY = 8
+# Columns below which a table is not as wide as the page, and above which it is set smaller.
+_FEW, _MANY = 5, 8
 _MODES = {name: mode for mode, name in MODES.items()}
 
 
 def to_html(section: Section, level: int = 2) -> str:
     """The section under a heading of this level, and its parts one level below."""
     name = f' id="{_name(section)}"' if level == 2 else ""
-    parts = [f"<h{level}{name}>{html.escape(section.title)}</h{level}>"]
+    parts = [f"<h{level}{name}>{_prose(section.title)}</h{level}>"]
     said = [f"<p>{_prose(text)}</p>" for text in section.text]
     if section.points:
         said.append("<ul>" + "".join(f"<li>{_prose(text)}</li>" for text in section.points) + "</ul>")
@@ -45,9 +45,10 @@ def table_html(table: Table) -> str:
     """A table to be sorted by whatever heading is pressed: by number where a cell has one, else by its text."""
     head = "".join(_heading(table, number) for number in range(len(table.headings)))
     body = "".join(f"<tr>{_line(table, line)}</tr>" for line in table.lines)
+    columns = len(table.headings)
     caption = f'<p class="caption">{_prose(table.caption)}</p>' if table.caption else ""
     whole = (
-        f'<div class="scroll"><table{_classes(results=True, sortable=True, dense=len(table.headings) > _MANY)} '
+        f'<div class="scroll"><table{_classes(results=True, sortable=True, few=columns < _FEW, dense=columns > _MANY)} '
         f'id="{html.escape(table.name)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{caption}'
     )
     return f"<details><summary>{html.escape(table.folded)}</summary>{whole}</details>" if table.folded else whole
@@ -59,7 +60,7 @@ def _name(section: Section) -> str:
 
 def _prose(text: str) -> str:
     """Escaped, with words that no line may break."""
-    return re.sub(r"([AH]-SSL|[Pp]-values?|[\d.]+ %)", r'<span class="together">\1</span>', html.escape(text))
+    return re.sub(r"([AH]-SSL|Rot-Eq\.|[Pp]-values?|[\d.]+ %)", r'<span class="together">\1</span>', html.escape(text))
 
 
 def _heading(table: Table, number: int) -> str:
@@ -72,11 +73,19 @@ def _heading(table: Table, number: int) -> str:
 def _line(table: Table, line: Line) -> str:
     """The first cell names the line; others that name it too stand below it where the screen is too narrow for them."""
     others = ", ".join(_plain(cell) for cell in line[1 : table.names])
-    narrow = f'<span class="below narrow">{html.escape(others)}</span>' if others else ""
+    narrow = f'<span class="below narrow">{_prose(others)}</span>' if others else ""
     value = f' data-value="{html.escape(_plain(line[0]))}"' if others else ""
     cells = [_cell(cell, hidden=number < table.names) for number, cell in enumerate(line[1:], 1)]
     long = _classes(long=len(_plain(line[0])) > _LONG_WORDS)
-    return f'<th scope="row"{value}{long}>{_text(line[0])}{narrow}</th>' + "".join(cells)
+    return f'<th scope="row"{value}{long}>{_name_of(line[0])}{narrow}</th>' + "".join(cells)
+
+
+def _name_of(cell: str | Number) -> str:
+    """'MNIST · scale · SESN', its first part on a line of its own where the screen is narrow."""
+    if not isinstance(cell, str) or " · " not in cell:
+        return _text(cell)
+    first, rest = cell.split(" · ", 1)
+    return f'{html.escape(first)}<span class="wide"> · </span><span class="rest">{_prose(rest)}</span>'
 
 
 def _cell(cell: str | Number, hidden: bool) -> str:

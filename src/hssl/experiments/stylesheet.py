@@ -77,6 +77,7 @@ thead th {
   color: var(--muted); font-weight: 500; font-size: 0.86rem; vertical-align: bottom; border-color: var(--muted);
 }
 tbody th { font-weight: 400; }
+table.results.few { width: auto; min-width: min(100%, 40rem); }
 table.dense { font-size: 0.86rem; } table.dense th, table.dense td { padding-right: 0.75rem; }
 table.results, table.numbers { width: 100%; }
 table.results td, table.numbers td, table.results thead th + th, table.numbers thead th + th { text-align: right; }
@@ -95,7 +96,7 @@ td.headline { font-weight: 700; }
 .below { display: block; color: var(--muted); font-size: 0.84rem; line-height: 1.35; }
 .narrow { display: none; }
 .long { white-space: normal; }
-td.long, tbody th.long { min-width: 12rem; } th.long { min-width: 5.5rem; } .below.long { min-width: 12rem; }
+td.long, tbody th.long { min-width: 13rem; } th.long { min-width: 5.5rem; } .below.long { min-width: 12rem; }
 table.sortable thead th button {
   all: unset; cursor: pointer; display: inline-block; position: relative; padding-right: 1.05em; border-radius: 3px;
 }
@@ -152,8 +153,10 @@ footer {
   .note { padding: 0.8rem 0.9rem; } ul { padding-left: 1.1rem; }
   table { font-size: 0.88rem; } th, td { padding-right: 0.9rem; }
   /* The first column stays in sight and leaves most of the width to what is scrolled under it. */
-  .scroll tr > :first-child:not([colspan]) { white-space: normal; min-width: 7.5rem; max-width: 40vw; }
+  .scroll tr > :first-child:not([colspan]) { white-space: normal; min-width: 9.25rem; max-width: 45vw; }
   .wide { display: none; } .narrow { display: block; }
+  thead th.long { min-width: 6.5rem; }
+  .rest { display: block; color: var(--muted); font-size: 0.84rem; line-height: 1.35; }
   table.results .std { display: block; font-size: 0.8rem; line-height: 1.2; }
   figure { padding: 0.75rem 0.7rem 0.5rem; }
   summary, table.sortable thead th button { padding-top: 0.45rem; padding-bottom: 0.45rem; }
@@ -176,9 +179,9 @@ footer {
   .scroll { overflow: visible; background: none; }
   .scroll tr > :first-child:not([colspan]) { position: static; }
   table { font-size: 0.85rem; } thead th { font-size: 0.8rem; } th, td { padding: 0.2rem 0.6rem 0.2rem 0; }
-  .below, .std { font-size: 0.9em; }
-  thead th, tbody th, td.word, .below { white-space: normal; }
-  tbody th, tbody th.long { min-width: 6rem; } td.long, .below.long { min-width: 7rem; } th.long { min-width: 4rem; }
+  .below, .std { font-size: 0.85em; }
+  thead th, tbody th, td.word { white-space: normal; } th:has(.swatch), td:has(.swatch) { white-space: nowrap; }
+  tbody th.long { min-width: 6rem; } td.long, .below.long { min-width: 7rem; } th.long { min-width: 4rem; }
   table.dense { font-size: 0.74rem; } table.dense th, table.dense td { padding-right: 0.4rem; }
   table.sortable thead th button { padding-right: 0; } table.sortable thead th button::after { content: none; }
   .contents { display: none; }

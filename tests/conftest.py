@@ -1,10 +1,16 @@
 """Shared fixtures: where the real data lies; one thread a process, so that parallel tests do not fight over cores."""
 
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+import yaml
+
+from hssl.experiments.recipes import recipe
+from stand_in_engine import Engine
 
 torch.set_num_threads(1)
 
@@ -28,3 +34,26 @@ def data_root() -> Path:
 def reference_root() -> Path:
     """The folder with the numbers of the original implementation."""
     return _shared("reference", "HSSL_REFERENCE")
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Stands in for training, evaluation and comparison."""
+    stand_in = Engine()
+    training, comparing = ModuleType("hssl.training.engine"), ModuleType("hssl.experiments.compare")
+    for name in ("train", "evaluate_run", "measure_equivariance"):
+        setattr(training, name, getattr(stand_in, name))
+    comparing.compare = stand_in.compare  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "hssl.training.engine", training)
+    monkeypatch.setitem(sys.modules, "hssl.experiments.compare", comparing)
+    return stand_in
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A folder with no more than the configuration of a run."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    text = yaml.safe_dump(recipe("digits-scale-hssl", "smoke").model_dump(mode="json"))
+    (folder / "config.yaml").write_text(text)
+    return folder

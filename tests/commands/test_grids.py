@@ -1,0 +1,71 @@
+"""Many runs: which are handed over, listed and refused. The runs themselves: tests/experiments."""
+
+from pathlib import Path
+
+import pytest
+
+from hssl.cli import main
+from stand_in_engine import Engine, refused
+
+
+def test_compare_hands_over_rows_modes_and_seeds(engine: Engine, tmp_path: Path) -> None:
+    words = [
+        "compare",
+        "digits-translation",
+        "mnist-translation-mlp",
+        "--modes",
+        "hssl",
+        "a-ssl",
+        "--seeds",
+        "0",
+        "1",
+        "2",
+    ]
+    engine.code = 3
+    assert main([*words, "--budget", "smoke", "--trainer.epochs", "1", "--out", str(tmp_path)]) == 3
+    stems = ("digits-translation", "mnist-translation-mlp")
+    assert engine.asked == [(stems, ("h-ssl", "a-ssl"), (0, 1, 2), "smoke", {"trainer.epochs": "1"}, tmp_path)]
+
+
+def test_compare_runs_every_mode_of_a_quick_budget_where_nothing_else_is_asked(engine: Engine) -> None:
+    assert main(["compare", "digits-scale"]) == 0
+    modes = ("a-ssl", "h-ssl", "frozen", "supervised")
+    assert engine.asked == [(("digits-scale",), modes, (0,), "quick", {}, Path("runs/digits-scale-quick"))]
+
+
+def test_the_cells_of_the_paper_are_listed_without_making_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "grid"
+    assert main(["reproduce", "table2", "--datasets", "mnist", "--seeds", "3", "--list", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 8
+    assert any(
+        line.split() == ["table2", "mnist-translation-mlp-hssl", "58.2", "±", "0.5", "0", "of", "3"] for line in lines
+    )
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("reproduce table3", "no table, figure or study 'table3'"),
+        ("reproduce table1 --datasets minst", "did you mean 'mnist'"),
+        ("reproduce table1 --seed 3", "give --seeds"),
+        ("reproduce table1 --trainer.epoch 3", "did you mean 'trainer.epochs'"),
+        ("report nowhere", "no records in nowhere"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in refused(capsys, *words.split())
+
+
+def test_a_folder_holds_one_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told before the first run is made, not by the report after the last."""
+    file = tmp_path / "records" / "mnist-scale-hssl-quick-seed0.json"
+    file.parent.mkdir()
+    file.touch()
+    words = ("reproduce", "table2", "--datasets", "mnist", "--list", "--out", str(tmp_path), "--budget")
+    assert main([*words, "quick"]) == 0
+    capsys.readouterr()
+    assert "--budget smoke, and mnist-scale-hssl-quick-seed0" in refused(capsys, *words, "smoke")

@@ -1,0 +1,145 @@
+"""Training and measuring one run: what is handed over, what is printed, where data is looked for."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hssl.cli import main
+from hssl.config import load, override
+from hssl.experiments.recipes import recipe
+from stand_in_engine import EVALUATION, Engine, refused
+
+
+def test_train_hands_over_the_recipe_with_budget_and_fields(
+    engine: Engine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "x"
+    engine.answer = {"epochs": 16, "source": "there", "notes": ("2 images were left out",)}
+    words = ["train", "mnist-scale-hssl", "--seed", "3", "--budget", "quick", "--data.root=../there", "--out", str(out)]
+    assert main([*words, "--backbone.scales", "1,1.5", "--optimizer.learning_rate", "1e-2"]) == 0
+    ((config, folder),) = engine.asked
+    expected = recipe("mnist-scale-hssl", "quick")
+    assert folder == out
+    assert (config.seed, config.data.root, config.optimizer.learning_rate) == (3, "../there", 0.01)
+    assert config.backbone.scales == (1.0, 1.5)
+    assert config.trainer == expected.trainer
+    shown = capsys.readouterr().out
+    assert "2 images were left out" in shown
+    assert f"hssl evaluate {out}" in shown
+
+
+def test_train_follows_the_paper_where_no_budget_is_given(engine: Engine, tmp_path: Path) -> None:
+    assert main(["train", "--out", str(tmp_path / "x"), "cifar10-rotation-assl"]) == 0
+    assert engine.asked[0][0] == recipe("cifar10-rotation-assl", "paper")
+
+
+def test_a_saved_configuration_is_given_back(engine: Engine, run_folder: Path, tmp_path: Path) -> None:
+    path = run_folder / "config.yaml"
+    assert main(["train", str(path), "--seed", "5", "--out", str(tmp_path / "again")]) == 0
+    assert engine.asked[0][0] == load(path).model_copy(update={"seed": 5})
+
+
+def test_a_budget_on_top_of_a_saved_configuration_is_refused(
+    capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    message = refused(capsys, "train", str(run_folder / "config.yaml"), "--budget", "smoke", "--out", "x")
+    assert "a file is already scaled" in message
+
+
+def test_evaluate_prints_each_measure_under_its_own_name(
+    engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    assert main(["evaluate", str(run_folder)]) == 0
+    assert engine.asked == [(run_folder, None)]
+    printed = capsys.readouterr()
+    assert printed.err == "fitting the readout\n"
+    lines = printed.out.splitlines()
+    for name, accuracy, protocol in (
+        ("readout", "91.25 %", "trained alongside"),
+        ("linear probe", "88.50 %", "logistic regression"),
+        ("kNN", "80.00 %", "20 neighbours"),
+    ):
+        row = next(line for line in lines if line.startswith(f"{name} "))
+        assert accuracy in row
+        assert protocol in row
+    assert "equivariance: Scales(1.0, 1.5); class: approximate; bound: none; no bound to hold" in lines
+    assert "fitting the readout" not in lines
+    assert any("x1.5" in line and "4.21e-02" in line for line in lines)
+    assert not any("interrupted" in line for line in lines)
+
+
+def test_evaluate_says_plainly_what_could_not_be_measured(
+    engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    nothing = {"readout": None, "linear_probe": None, "knn": None}
+    engine.answer = {**EVALUATION, **nothing, "labels": False, "complete": False}
+    assert main(["evaluate", str(run_folder)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("not measured: the images have no labels") == 3
+    assert "interrupted after epoch 3" in shown
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [(True, "class: exact; bound: 1e-05; held"), (False, "class: exact; bound: 1e-05; NOT HELD")],
+)
+def test_equivariance_of_a_recipe(engine: Engine, capsys: pytest.CaptureFixture[str], held: bool, words: str) -> None:
+    entry = {
+        "group": "Rotations()",
+        "class": "exact",
+        "bound": 1e-5,
+        "held": held,
+        "errors": {"90°": 3e-7, "180°": 0.0},
+    }
+    engine.answer = {"equivariance": entry}
+    assert main(["equivariance", "mnist-rotation-hssl", "--seed", "2"]) == 0
+    ((config, run, _),) = engine.asked
+    assert run is None
+    assert config == recipe("mnist-rotation-hssl", "quick").model_copy(update={"seed": 2})
+    shown = capsys.readouterr().out
+    assert words in shown
+    assert "random weights, width 0.25" in shown
+    assert [line.split() for line in shown.splitlines()[-2:]] == [["90°", "3.00e-07"], ["180°", "0.00e+00"]]
+
+
+def test_equivariance_of_a_run_takes_the_run_as_it_is(
+    engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    assert main(["equivariance", str(run_folder)]) == 0
+    assert engine.asked == [(None, run_folder, None)]
+    assert "trained weights" in capsys.readouterr().out
+    assert "measured as it is" in refused(capsys, "equivariance", str(run_folder), "--seed", "1")
+    assert "measured as it is" in refused(capsys, "equivariance", str(run_folder), "--budget", "smoke")
+
+
+def test_the_data_of_a_run_may_lie_elsewhere_now(
+    engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    assert main(["evaluate", str(run_folder), "--data.root", "/moved"]) == 0
+    assert main(["equivariance", str(run_folder), "--data.root=/moved"]) == 0
+    assert engine.asked == [(run_folder, "/moved"), (None, run_folder, "/moved")]
+    capsys.readouterr()
+    words = ("equivariance", str(run_folder), "--data.root=/moved", "--data.name", "mnist")
+    assert "--data.name" in refused(capsys, *words)
+
+
+def test_data_is_found_in_the_folder_of_the_environment(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, out = tmp_path / "data" / "mnist", str(tmp_path / "x")
+    place.mkdir(parents=True)
+    monkeypatch.setenv("HSSL_DATA", str(place.parent))
+    for words in ((), ("--data.root", "mine"), ("--data.root", "none")):
+        assert main(["train", "mnist-scale-hssl", *words, "--out", out]) == 0
+    assert [config.data.root for config, _ in engine.asked] == [str(place), "mine", None]
+    run = tmp_path / "run"
+    run.mkdir()
+    for root, asked in ((None, str(place)), (str(tmp_path), None), (str(tmp_path / "gone"), str(place))):
+        engine.asked.clear()
+        config = override(recipe("mnist-scale-hssl", "smoke"), {"data.root": root})
+        (run / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+        assert main(["evaluate", str(run)]) == 0
+        assert main(["evaluate", str(run), "--data.root", "mine"]) == 0
+        assert main(["equivariance", str(run)]) == 0
+        assert engine.asked == [(run, asked), (run, "mine"), (None, run, asked)]

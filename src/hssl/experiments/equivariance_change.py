@@ -96,7 +96,7 @@ def _plots(found: Sequence[Entry]) -> Iterable[Plot]:
     for number, (name, here) in enumerate(rows.items()):
         shown = comparison_table([record for entry in here for record in entry.records])
         if svg := equivariance_errors(shown, f"equivariance{number}"):
-            yield Plot(name, svg, "After training: a dot a run; dashed: the bound")
+            yield Plot(name, svg, "After training: a mark a run; dashed: the bound")
 
 
 def _lines(entry: Entry) -> Iterable[Line]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 from hssl.experiments.stylesheet import CSS
@@ -25,12 +26,17 @@ def document(title: str, body: str, script: str = "") -> str:
     )
 
 
+def prose(text: str) -> str:
+    """Text for HTML, with words that no line may break: 'H-SSL', '95 %'."""
+    return re.sub(r"([AH]-SSL|Rot-Eq\.|[Pp]-values?|[\d.]+ %)", r'<span class="together">\1</span>', html.escape(text))
+
+
 def figure(heading: str, plot: str | None, caption: str) -> str:
     """A plot under its heading; empty without one."""
     if plot is None:
         return ""
-    told = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return f"<figure><h3>{html.escape(heading)}</h3>{plot}{told}</figure>"
+    told = f"<figcaption>{prose(caption)}</figcaption>" if caption else ""
+    return f"<figure><h3>{prose(heading)}</h3>{plot}{told}</figure>"
 
 
 def legend(modes: Iterable[str]) -> str:
@@ -43,11 +49,16 @@ def legend(modes: Iterable[str]) -> str:
 
 
 def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Text by line and column, the first column as headings of the lines."""
-    head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in headings)
+    """Text by line and column, the first column as headings of the lines; columns of words stand to the left."""
+    classes = [
+        ' class="word"' if any(line[number][:1].isalpha() for line in lines) else "" for number in range(len(headings))
+    ]
+    head = "".join(
+        f'<th scope="col"{word}>{html.escape(heading)}</th>' for heading, word in zip(headings, classes, strict=True)
+    )
     body = "".join(
-        f'<tr><th scope="row">{html.escape(line[0])}</th>'
-        + "".join(f"<td>{html.escape(text)}</td>" for text in line[1:])
+        f'<tr><th scope="row">{prose(line[0])}</th>'
+        + "".join(f"<td{word}>{html.escape(text)}</td>" for text, word in zip(line[1:], classes[1:], strict=True))
         + "</tr>"
         for line in lines
     )

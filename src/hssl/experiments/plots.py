@@ -130,7 +130,7 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str
 
 
 def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
-    """The error of each group element on a logarithmic axis, a dot a run; the dashed line is the bound to hold."""
+    """The error of each group element on a logarithmic axis, a mark a run; the dashed line is the bound to hold."""
     shown = [row for row in rows if any(record.evaluation.equivariance for record in row.records)]
     if not shown:
         return None

@@ -11,7 +11,7 @@ from hssl.errors import DataError
 from hssl.experiments import paper
 from hssl.experiments.curves import row_curves
 from hssl.experiments.limits import WHAT_WAS_COMPARED, budget_statement, in_paper
-from hssl.experiments.page import document, figure, legend, table
+from hssl.experiments.page import document, figure, legend, prose, table
 from hssl.experiments.plots import accuracy_bars, equivariance_errors
 from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import (
@@ -52,7 +52,7 @@ def report_page(records: Sequence[RunRecord]) -> str:
     cells = {cell: [row for row in rows if row.cell == cell] for cell in dict.fromkeys(row.cell for row in rows)}
     sections = [
         f"<h1>{html.escape(_title(list(cells)))}</h1>",
-        f'<p class="lead">{WHAT_WAS_COMPARED}</p>',
+        f'<p class="lead">{prose(WHAT_WAS_COMPARED)}</p>',
         _results(rows),
         _accuracy_plots(cells),
         _learning_curves(cells),
@@ -94,10 +94,10 @@ def _title(cells: Sequence[Cell]) -> str:
 
 def _results(rows: Sequence[Row]) -> str:
     records = [record for row in rows for record in row.records]
-    statements = "".join(f"<li>{html.escape(text)}</li>" for text in budget_statement(records))
+    statements = "".join(f"<li>{prose(text)}</li>" for text in budget_statement(records))
     return (
         f'<h2>Results</h2><div class="scroll">{to_html(rows)}</div>'
-        f'<p class="caption">{html.escape(MEASURES)}</p><p class="caption">{html.escape(provenance(records))}</p>'
+        f'<p class="caption">{prose(MEASURES)}</p><p class="caption">{prose(provenance(records))}</p>'
         f'<div class="note"><h3>What this budget shows, and what it does not</h3><ul>{statements}</ul></div>'
     )
 
@@ -110,7 +110,7 @@ def _accuracy_plots(cells: dict[Cell, list[Row]]) -> str:
     if not any(figures):
         return ""
     printed = any(row.paper for rows in cells.values() for row in rows)
-    marks = "bar: mean · line: sample standard deviation · dot: one run" + (" · " if printed else "")
+    marks = "bar: mean · line: sample standard deviation · mark: one run" + (" · " if printed else "")
     diamond = '<span class="diamond">◇</span>the paper, at its full budget' if printed else ""
     return f'<h2>Accuracy</h2><p class="caption">{marks}{diamond}</p><div class="plots">{"".join(figures)}</div>'
 
@@ -245,6 +245,8 @@ def _environment(records: Sequence[RunRecord]) -> str:
     names = dict.fromkeys(name for record in records for name in record.environment)
     names.pop("sessions", None)
     values = {name: _every(record.environment.get(name) for record in records) for name in names}
+    if dates := sorted({str(record.environment["date"]) for record in records if record.environment.get("date")}):
+        values["date"] = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     lines = "".join(
         f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
         for name, value in values.items()
@@ -259,7 +261,7 @@ def _environment(records: Sequence[RunRecord]) -> str:
         )
         if measure is not None
     )
-    told = "".join(f"<li>{html.escape(text)}</li>" for text in protocols)
+    told = "".join(f"<li>{prose(text)}</li>" for text in protocols)
     runs = "".join(
         f"<tr><td>{html.escape(r.recipe)}</td><td>{r.seed}</td><td><code>{html.escape(r.identity)}</code></td></tr>"
         for r in records

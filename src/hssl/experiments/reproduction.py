@@ -11,7 +11,7 @@ from hssl.errors import DataError
 from hssl.experiments.cell import GridFolder
 from hssl.experiments.contents import Report, report_of
 from hssl.experiments.markdown import markdown
-from hssl.experiments.page import document
+from hssl.experiments.page import document, prose
 from hssl.experiments.record import read
 from hssl.experiments.script import SORT
 from hssl.experiments.sections import contents, to_html
@@ -51,7 +51,7 @@ def write_reproduction(out: Path) -> Path:
 
 def to_page(report: Report) -> str:
     """The page as text: the same records give the same page."""
-    parts = [f"<h1>{html.escape(report.title)}</h1>", f'<p class="lead">{html.escape(report.lead)}</p>']
+    parts = [f"<h1>{html.escape(report.title)}</h1>", f'<p class="lead">{prose(report.lead)}</p>']
     parts += [contents(report.sections), *(to_html(section) for section in report.sections)]
     parts.append(_failed(report.failures))
     return document(report.title, "\n".join(part for part in parts if part), SORT)

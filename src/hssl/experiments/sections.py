@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from hssl.experiments.blocks import Line, Number, Section, Table
-from hssl.experiments.page import figure, legend
+from hssl.experiments.page import figure, legend, prose
 from hssl.experiments.tables import MODES
 
 # Characters above which a heading or a cell of words may take several lines.
@@ -21,10 +21,10 @@ _MODES = {name: mode for mode, name in MODES.items()}
 def to_html(section: Section, level: int = 2) -> str:
     """The section under a heading of this level, and its parts one level below."""
     name = f' id="{_name(section)}"' if level == 2 else ""
-    parts = [f"<h{level}{name}>{_prose(section.title)}</h{level}>"]
-    said = [f"<p>{_prose(text)}</p>" for text in section.text]
+    parts = [f"<h{level}{name}>{prose(section.title)}</h{level}>"]
+    said = [f"<p>{prose(text)}</p>" for text in section.text]
     if section.points:
-        said.append("<ul>" + "".join(f"<li>{_prose(text)}</li>" for text in section.points) + "</ul>")
+        said.append("<ul>" + "".join(f"<li>{prose(text)}</li>" for text in section.points) + "</ul>")
     parts += [f'<div class="note">{"".join(said)}</div>'] if section.note else said
     if section.plots:
         parts.append(legend(section.modes) if section.modes else "")
@@ -46,7 +46,7 @@ def table_html(table: Table) -> str:
     head = "".join(_heading(table, number) for number in range(len(table.headings)))
     body = "".join(f"<tr>{_line(table, line)}</tr>" for line in table.lines)
     columns = len(table.headings)
-    caption = f'<p class="caption">{_prose(table.caption)}</p>' if table.caption else ""
+    caption = f'<p class="caption">{prose(table.caption)}</p>' if table.caption else ""
     whole = (
         f'<div class="scroll"><table{_classes(results=True, sortable=True, few=columns < _FEW, dense=columns > _MANY)} '
         f'id="{html.escape(table.name)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{caption}'
@@ -56,11 +56,6 @@ def table_html(table: Table) -> str:
 
 def _name(section: Section) -> str:
     return "section-" + re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-")
-
-
-def _prose(text: str) -> str:
-    """Escaped, with words that no line may break."""
-    return re.sub(r"([AH]-SSL|Rot-Eq\.|[Pp]-values?|[\d.]+ %)", r'<span class="together">\1</span>', html.escape(text))
 
 
 def _heading(table: Table, number: int) -> str:
@@ -73,7 +68,7 @@ def _heading(table: Table, number: int) -> str:
 def _line(table: Table, line: Line) -> str:
     """The first cell names the line; others that name it too stand below it where the screen is too narrow for them."""
     others = ", ".join(_plain(cell) for cell in line[1 : table.names])
-    narrow = f'<span class="below narrow">{_prose(others)}</span>' if others else ""
+    narrow = f'<span class="below narrow">{prose(others)}</span>' if others else ""
     value = f' data-value="{html.escape(_plain(line[0]))}"' if others else ""
     cells = [_cell(cell, hidden=number < table.names) for number, cell in enumerate(line[1:], 1)]
     long = _classes(long=len(_plain(line[0])) > _LONG_WORDS)
@@ -85,7 +80,7 @@ def _name_of(cell: str | Number) -> str:
     if not isinstance(cell, str) or " · " not in cell:
         return _text(cell)
     first, rest = cell.split(" · ", 1)
-    return f'{html.escape(first)}<span class="wide"> · </span><span class="rest">{_prose(rest)}</span>'
+    return f'{html.escape(first)}<span class="wide"> · </span><span class="rest">{prose(rest)}</span>'
 
 
 def _cell(cell: str | Number, hidden: bool) -> str:
@@ -98,8 +93,7 @@ def _cell(cell: str | Number, hidden: bool) -> str:
 
 def _text(cell: str | Number) -> str:
     if isinstance(cell, str):
-        swatch = f'<span class="swatch {_MODES[cell]}"></span>' if cell in _MODES else ""
-        return swatch + html.escape(cell)
+        return f'<span class="swatch {_MODES[cell]}"></span>{cell}' if cell in _MODES else prose(cell)
     first = f"<b>{html.escape(cell.text)}</b>" if cell.below and cell.run else html.escape(cell.text)
     detail = f' <span class="std">{html.escape(cell.detail)}</span>' if cell.detail else ""
     below = "".join(

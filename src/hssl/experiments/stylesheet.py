@@ -84,6 +84,7 @@ table.results td, table.numbers td, table.results thead th + th, table.numbers t
 table.results td.word, table.numbers td.word, table.results thead th.word, table.numbers thead th.word {
   text-align: left;
 }
+table.results :not(.word) + .word, table.numbers :not(.word) + .word { padding-left: 0.9rem; }
 table.results tr > :last-child, table.numbers tr > :last-child { padding-right: 0.2rem; }
 .scroll tr > :first-child:not([colspan]) {
   position: sticky; left: 0; z-index: 1; background: var(--row, var(--surface)); padding-right: 1rem;
@@ -114,7 +115,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
 code { font-size: 0.92em; overflow-wrap: anywhere; }
 table.fields { width: 100%; max-width: 56rem; }
 table.fields td, table.fields th { white-space: normal; vertical-align: top; overflow-wrap: anywhere; }
-table.fields th { color: var(--muted); width: 14rem; }
+table.fields th { color: var(--muted); width: 1%; white-space: nowrap; padding-right: 2rem; }
 
 .swatch { display: inline-block; width: 0.75em; height: 0.75em; margin-right: 0.5em; background: currentColor; }
 .swatch.a-ssl { color: var(--a-ssl); clip-path: circle(50%); }
@@ -159,6 +160,7 @@ footer {
   .rest { display: block; color: var(--muted); font-size: 0.84rem; line-height: 1.35; }
   table.results .std { display: block; font-size: 0.8rem; line-height: 1.2; }
   figure { padding: 0.75rem 0.7rem 0.5rem; }
+  table.fields th { white-space: normal; width: 40%; padding-right: 0.9rem; }
   summary, table.sortable thead th button { padding-top: 0.45rem; padding-bottom: 0.45rem; }
   table.sortable thead th button::after { bottom: 0.45rem; }
 }

@@ -70,6 +70,21 @@ for (const element of document.body.querySelectorAll('p, li, th, td, h1, h2, h3,
 }
 return found;
 """
+_CROOKED = """
+const found = [];
+const edge = (cell) => { const { textAlign, paddingLeft, paddingRight } = getComputedStyle(cell);
+  return `${textAlign.replace('start', 'left')} ${textAlign === 'right' ? paddingRight : paddingLeft}`; };
+for (const table of document.querySelectorAll('table')) {
+  if (!table.tHead) continue;
+  const heads = [...table.tHead.rows[0].cells];
+  const row = [...table.querySelectorAll('tbody tr')].find((row) => row.cells.length === heads.length);
+  heads.forEach((head, column) => {
+    if (head.checkVisibility() && edge(head) !== edge(row.cells[column]))
+      found.push(`${table.id || table.className}, ${head.innerText}: ${edge(head)} over ${edge(row.cells[column])}`);
+  });
+}
+return found;
+"""
 _STICKING = """
 const report = [];
 for (const box of document.querySelectorAll('.scroll')) {
@@ -105,6 +120,11 @@ def beside(browser: Browser) -> list[str]:
 def towers(browser: Browser) -> list[str]:
     """Texts of more than three words that are set in nearly as many lines as they have words."""
     return [str(fault) for fault in browser.run(_TOWERS)]
+
+
+def crooked(browser: Browser) -> list[str]:
+    """Headings that do not stand at the edge that their column stands at."""
+    return [str(fault) for fault in browser.run(_CROOKED)]
 
 
 def sticking(browser: Browser) -> list[tuple[float, int, int, float]]:

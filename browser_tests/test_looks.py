@@ -7,7 +7,7 @@ import pytest
 
 from chromium import Browser
 from hssl.experiments.stylesheet import DARK, LIGHT
-from looks import beside, brightness, pale, sticking, towers
+from looks import beside, brightness, crooked, pale, sticking, towers
 
 Doctor = Callable[[Path, str, str], Path]
 PHONE = 360
@@ -58,6 +58,18 @@ def test_a_tower_is_found(browser: Browser, recorded: Path, doctored: Doctor) ->
     narrow = '<p style="width: 1em">one word a line here</p></body>'
     browser.open(doctored(recorded / "report.html", "</body>", narrow), width=PHONE)
     assert towers(browser) == ["one word a line here: 5 lines"]
+
+
+def test_headings_stand_over_their_columns(browser: Browser, page: Path) -> None:
+    for width in (PHONE, 1280):
+        browser.open(page, width=width)
+        browser.unfold()
+        assert crooked(browser) == []
+
+
+def test_a_heading_beside_its_column_is_found(browser: Browser, recorded: Path, doctored: Doctor) -> None:
+    browser.open(doctored(recorded / "report.html", "table.results thead th.word", "table.results thead th.nothing"))
+    assert any("right" in fault for fault in crooked(browser))
 
 
 def test_the_first_column_stays_in_sight(browser: Browser, page: Path) -> None:

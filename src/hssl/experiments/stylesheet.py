@@ -84,7 +84,7 @@ table.results td, table.numbers td, table.results thead th + th, table.numbers t
 table.results td.word, table.numbers td.word, table.results thead th.word, table.numbers thead th.word {
   text-align: left;
 }
-table.results :not(.word) + .word, table.numbers :not(.word) + .word { padding-left: 0.9rem; }
+td:not(.word) + td.word, th:not(.word, :first-child) + th.word { padding-left: 0.9rem; }
 table.results tr > :last-child, table.numbers tr > :last-child { padding-right: 0.2rem; }
 .scroll tr > :first-child:not([colspan]) {
   position: sticky; left: 0; z-index: 1; background: var(--row, var(--surface)); padding-right: 1rem;

@@ -21,8 +21,9 @@ def document(title: str, body: str, script: str = "") -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         f'<title>{told}</title><link rel="icon" href="data:,"><style>{CSS}</style></head>\n'
-        f"<body>\n{body}\n<footer>{FOOTER}</footer>\n{run}</body></html>\n"
+        f"<body>\n<main>\n{body}\n</main>\n<footer>{FOOTER}</footer>\n{run}</body></html>\n"
     )
 
 

@@ -12,7 +12,8 @@ from hssl.experiments.tables import MODES
 
 # Characters above which a heading or a cell of words may take several lines.
 _LONG_HEADING = 12
-_LONG_WORDS = 26
+_LONG_NAME = 26
+_LONG_WORDS = 20
 # Columns below which a table is not as wide as the page, and above which it is set smaller.
 _FEW, _MANY = 5, 8
 _MODES = {name: mode for mode, name in MODES.items()}
@@ -71,7 +72,7 @@ def _line(table: Table, line: Line) -> str:
     narrow = f'<span class="below narrow">{prose(others)}</span>' if others else ""
     value = f' data-value="{html.escape(_plain(line[0]))}"' if others else ""
     cells = [_cell(cell, hidden=number < table.names) for number, cell in enumerate(line[1:], 1)]
-    long = _classes(long=len(_plain(line[0])) > _LONG_WORDS)
+    long = _classes(long=len(_plain(line[0])) > _LONG_NAME)
     return f'<th scope="row"{value}{long}>{_name_of(line[0])}{narrow}</th>' + "".join(cells)
 
 

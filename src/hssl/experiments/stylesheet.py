@@ -97,7 +97,8 @@ td.headline { font-weight: 700; }
 .below { display: block; color: var(--muted); font-size: 0.84rem; line-height: 1.35; }
 .narrow { display: none; }
 .long { white-space: normal; }
-td.long, tbody th.long { min-width: 13rem; } th.long { min-width: 5.5rem; } .below.long { min-width: 12rem; }
+th.long { min-width: 5.5rem; } tbody th.long { min-width: 13rem; } td.long { min-width: 9rem; }
+.below.long { min-width: 10rem; }
 table.sortable thead th button {
   all: unset; cursor: pointer; display: inline-block; position: relative; padding-right: 1.05em; border-radius: 3px;
 }

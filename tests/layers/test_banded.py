@@ -10,8 +10,9 @@ from hssl.layers.basis import hermite_gauss_functions
 from laws import error, noise
 
 CHANNELS, OUT, E, K = 3, 2, 3, 5
-FUNCTIONS = hermite_gauss_functions(K, E, (1.3,))[0]
+FUNCTIONS = hermite_gauss_functions(K, E, (1.3, 0.8, 1.0))
 SHAPES = [(8, 11), (9, 9)]
+COUNTS = [2, 0, 1]
 
 
 def test_the_arrangement_and_its_adjoint() -> None:
@@ -29,12 +30,16 @@ def test_the_arrangement_and_its_adjoint() -> None:
 def test_the_convolution_and_its_gradients_are_autograds(
     size: tuple[int, int], stride: int, padding: int, wants_block: bool, rectify: bool
 ) -> None:
-    filters = BandedFilters(FUNCTIONS, size, stride, padding)
-    block, mix = noise(2, CHANNELS, *size), noise(OUT, E, E, CHANNELS)
+    filters = BandedFilters(FUNCTIONS, COUNTS, size, stride, padding)
+    block, mix = noise(3, CHANNELS, *size), noise(OUT, E, E, CHANNELS)
 
     def function(block: Tensor, mix: Tensor) -> Tensor:
-        kernels = torch.einsum("onmc,ni,mj->ocij", mix, FUNCTIONS, FUNCTIONS)
-        return F.conv2d(F.relu(block) if rectify else block, kernels, stride=stride, padding=padding)
+        parts = torch.split(F.relu(block) if rectify else block, COUNTS)
+        kernels = [torch.einsum("onmc,ni,mj->ocij", mix, one, one) for one in FUNCTIONS]
+        found = [
+            F.conv2d(part, kernel, stride=stride, padding=padding) for part, kernel in zip(parts, kernels, strict=True)
+        ]
+        return torch.cat(found)
 
     inputs = [block.clone().requires_grad_(), mix.clone().requires_grad_()]
     out = function(*inputs)

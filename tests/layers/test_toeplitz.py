@@ -7,6 +7,8 @@ from torch.nn import functional as F
 from hssl.layers.toeplitz import ToeplitzConvolution, pays
 from laws import error, noise
 
+COUNTS = [2, 0, 1]
+
 
 def test_few_channels_pay() -> None:
     assert pays(1)
@@ -22,20 +24,22 @@ def test_few_channels_pay() -> None:
 def test_the_convolution_and_its_gradients_are_autograds(
     size: tuple[int, int], k: int, stride: int, padding: int, wants_maps: bool, rectify: bool
 ) -> None:
-    maps, kernel = noise(2, 3, *size), noise(4, 3, k, k, seed=2)
-    inputs = [maps.clone().requires_grad_(), kernel.clone().requires_grad_()]
-    out = F.conv2d(F.relu(inputs[0]) if rectify else inputs[0], inputs[1], stride=stride, padding=padding)
+    maps, kernels = noise(3, 3, *size), noise(4, 3, 3, k, k, seed=2)
+    inputs = [maps.clone().requires_grad_(), kernels.clone().requires_grad_()]
+    parts = torch.split(F.relu(inputs[0]) if rectify else inputs[0], COUNTS)
+    pairs = zip(parts, inputs[1].unbind(2), strict=True)
+    out = torch.cat([F.conv2d(part, one, stride=stride, padding=padding) for part, one in pairs])
     d_out = noise(*out.shape, seed=1)
-    d_maps, d_kernel = torch.autograd.grad(out, inputs, d_out)
-    convolution = ToeplitzConvolution(kernel, size, stride, padding)
+    d_maps, d_kernels = torch.autograd.grad(out, inputs, d_out)
+    convolution = ToeplitzConvolution(kernels, COUNTS, size, stride, padding)
     found = torch.empty_like(out)
     convolution.convolve(maps, found, rectify)
     assert error(found, out.detach()) <= 1e-12
-    begun = torch.ones_like(kernel)
+    begun = torch.ones_like(kernels)
     target = torch.full_like(maps, 7.0) if wants_maps else None
     convolution.differentiate(maps, d_out, begun, target, rectify)
-    assert error(begun - 1, d_kernel) <= 1e-12
+    assert error(begun - 1, d_kernels) <= 1e-12
     # The control: the kernel's axes exchanged.
-    assert error((begun - 1).transpose(2, 3), d_kernel) > 1e-2
+    assert error((begun - 1).transpose(3, 4), d_kernels) > 1e-2
     if target is not None:
         assert error(target, d_maps) <= 1e-12

@@ -6,7 +6,9 @@ them sooner than a depthwise convolution reads its input. `SeparableFilters` is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -22,24 +24,33 @@ def multiplies_matrices(maps: Tensor) -> bool:
 
 
 class BandedFilters:
-    """The filters of one stream as banded matrices along W and along H, then 1x1 products.
+    """The filters of all streams as banded matrices along W and along H, then 1x1 products.
+
+    Streams share the weight of the 1x1 products, so all rows pass them together.
 
     Args:
-        functions: [e, k].
+        functions: [S, e, k].
+        counts: rows of each stream; they follow one another.
         size: (H, W) of the maps in pixels.
         stride, padding: of the k x k convolution.
     """
 
-    def __init__(self, functions: Tensor, size: tuple[int, int], stride: int, padding: int) -> None:
-        e, taps = functions.shape
+    def __init__(
+        self, functions: Tensor, counts: Sequence[int], size: tuple[int, int], stride: int, padding: int
+    ) -> None:
+        _, e, taps = functions.shape
         self._size = size
         self._out = tuple((extent + 2 * padding - taps) // stride + 1 for extent in size)
         # A last column of zeros stands for every point outside of the filter.
-        flat = F.pad(functions, (0, 1)).flatten()
-        height, width = (flat[_places(e, taps, extent, stride, padding, functions.device)] for extent in size)
-        self._along_h = height
-        # [W' e, W]: a position's e values lie side by side.
-        self._along_w = width.transpose(0, 1).flatten(0, 1)
+        flat = F.pad(functions, (0, 1)).flatten(1)
+        height, width = (flat[:, _places(e, taps, extent, stride, padding, functions.device)] for extent in size)
+        # [R, e, H', H]: a row's own matrices.
+        self._along_h = torch.cat([one.expand(count, -1, -1, -1) for one, count in zip(height, counts, strict=True)])
+        # [S, W' e, W]: a position's e values lie side by side.
+        self._along_w = width.transpose(1, 2).flatten(1, 2)
+        ends = list(accumulate(counts))
+        self._stretches = [slice(end - count, end) for end, count in zip(ends, counts, strict=True) if count]
+        self._streams = [stream for stream, count in enumerate(counts) if count]
 
     @staticmethod
     def arrange(mix: Tensor) -> Tensor:
@@ -53,7 +64,7 @@ class BandedFilters:
         return weights.unflatten(1, (e, channels)).permute(3, 0, 1, 2)  # type: ignore[no-untyped-call,no-any-return]
 
     def convolve(self, maps: Tensor, mixing: Tensor, target: Tensor, rectify: bool) -> None:
-        """Write the convolution of maps [n, C, H, W] by `mixing` [e, e C, O] to `target` [n, O, H', W']."""
+        """Write the convolution of maps [R, C, H, W] by `mixing` [e, e C, O] to `target` [R, O, H', W']."""
         along_w = self._filter_w(self._by_position(maps, rectify))
         out: Tensor | None = None
         for index, weight in enumerate(mixing):
@@ -67,7 +78,7 @@ class BandedFilters:
     ) -> None:
         """Add the gradient of `mixing` to `d_mixing`, and write that of the maps to `target`."""
         values = self._by_position(maps, rectify)
-        count, height, _, channels = values.shape
+        count = len(values)
         along_w = self._filter_w(values)
         gradient = d_out.permute(0, 2, 3, 1).reshape(-1, d_out.shape[1])
         d_along_w = torch.zeros_like(along_w) if target is not None else None
@@ -75,11 +86,14 @@ class BandedFilters:
             d_mixing[index].add_(self._filter_h(along_w, index).T @ gradient)
             if d_along_w is not None:
                 d_filtered = (gradient @ weight.T).reshape(count, self._out[0], -1)
-                d_along_w.baddbmm_(self._along_h[index].T.expand(count, -1, -1), d_filtered)
+                d_along_w.baddbmm_(self._along_h[:, index].transpose(1, 2), d_filtered)
         if target is None or d_along_w is None:
             return
-        back = self._along_w.T.expand(count * height, -1, -1)
-        d_maps = torch.bmm(back, d_along_w.reshape(count * height, -1, channels)).reshape(values.shape)
+        d_maps = torch.empty_like(values)
+        for stream, rows in zip(self._streams, self._stretches, strict=True):
+            lines = d_maps[rows].flatten(0, 1)
+            back = self._along_w[stream].T.expand(len(lines), -1, -1)
+            torch.bmm(back, d_along_w[rows].reshape(len(lines), back.shape[2], -1), out=lines)
         if rectify:
             # Not a product with the mask: an infinite gradient times zero is no number.
             d_maps.masked_fill_(values <= 0, 0)
@@ -87,7 +101,7 @@ class BandedFilters:
         target.copy_(d_maps[:, :height, :width].permute(0, 3, 1, 2))
 
     def _by_position(self, maps: Tensor, rectify: bool) -> Tensor:
-        """[n, C, H, W] -> [n, H, W, C], with zeros after H and W up to what is aligned."""
+        """[R, C, H, W] -> [R, H, W, C], with zeros after H and W up to what is aligned."""
         beyond = [-extent % ALIGNED for extent in self._size]
         values = maps.permute(0, 2, 3, 1)
         if any(beyond):
@@ -96,14 +110,17 @@ class BandedFilters:
         return (F.relu(values) if rectify else values).contiguous()
 
     def _filter_w(self, values: Tensor) -> Tensor:
-        """[n, H, W, C] -> [n, H, W' e C]."""
-        count, height, width, channels = values.shape
-        matrix = self._along_w.expand(count * height, -1, -1)
-        return torch.bmm(matrix, values.reshape(-1, width, channels)).reshape(count, height, -1)
+        """[R, H, W, C] -> [R, H, W' e C]."""
+        count, height, _, channels = values.shape
+        out = values.new_empty(count, height, self._along_w.shape[1], channels)
+        for stream, rows in zip(self._streams, self._stretches, strict=True):
+            lines = values[rows].flatten(0, 1)
+            torch.bmm(self._along_w[stream].expand(len(lines), -1, -1), lines, out=out[rows].flatten(0, 1))
+        return out.flatten(2)
 
     def _filter_h(self, along_w: Tensor, index: int) -> Tensor:
-        """Function n along H: [n, H, W' e C] -> [n H' W', e C]."""
-        out = torch.bmm(self._along_h[index].expand(len(along_w), -1, -1), along_w)
+        """Function n along H: [R, H, W' e C] -> [R H' W', e C]."""
+        out = torch.bmm(self._along_h[:, index], along_w)
         return out.reshape(-1, out.shape[2] // self._out[1])
 
 

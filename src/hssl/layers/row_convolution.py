@@ -100,6 +100,13 @@ def _forward(
 ) -> Tensor:
     out = _blank_output(rows, functions, mix, kernels, stride, padding)
     weights = _Weights(mix)
+    together = _together(rows, functions, kernels, counts, forms, stride, padding)
+    if isinstance(together, BandedFilters):
+        together.convolve(rows, weights.of(together), out, rectify)
+        return out
+    if together is not None:
+        together.convolve(rows, out, rectify)
+        return out
     for stretch in _stretches(rows, functions, kernels, counts, supports, forms, stride, padding, out):
         for part in stretch.parts:
             maps, target = stretch.crop(rows[part]), out[part]
@@ -136,6 +143,15 @@ def _backward(
     d_rows = _blank_gradient(rows, functions, supports, padding) if wants_rows else rows.new_empty(0)
     d_kernels = torch.zeros_like(kernels, dtype=precision, memory_format=torch.contiguous_format)
     weights = _Weights(mix)
+    together = _together(rows, functions, kernels, counts, forms, stride, padding)
+    if together is not None:
+        target = d_rows if wants_rows else None
+        if isinstance(together, BandedFilters):
+            weight, d_weight = weights.of(together), weights.gradient_of(together, precision)
+            together.differentiate(rows, gradient, weight, d_weight, target, rectify)
+        else:
+            together.differentiate(rows, gradient, d_kernels, target, rectify)
+        return d_rows, weights.gradient().to(mix.dtype), d_kernels.to(kernels.dtype)
     for stretch in _stretches(rows, functions, kernels, counts, supports, forms, stride, padding, gradient):
         for part in stretch.parts:
             maps = stretch.crop(rows[part])
@@ -215,6 +231,26 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 _forward.register_autograd(_differentiate, setup_context=_keep)
 
 
+def _together(
+    rows: Tensor,
+    functions: Tensor,
+    kernels: Tensor,
+    counts: list[int],
+    forms: list[int],
+    stride: int,
+    padding: int,
+) -> BandedFilters | ToeplitzConvolution | None:
+    """What computes all stretches at once, where that is matrix products: fewer calls keep a GPU busier."""
+    if not multiplies_matrices(rows) or len(set(forms)) != 1 or not len(rows):
+        return None
+    form, size = _FORMS[forms[0]], (rows.shape[2], rows.shape[3])
+    if form == "separable":
+        return BandedFilters(functions, counts, size, stride, padding)
+    if form == "dense" and toeplitz.pays(rows.shape[1]):
+        return ToeplitzConvolution(kernels, counts, size, stride, padding)
+    return None
+
+
 class _Stretch:
     """The rows of one stream: how they are cut into blocks and which filters they see."""
 
@@ -223,7 +259,7 @@ class _Stretch:
         self.parts: list[slice] = []
         self.padding, self.inset = max(0, padding - rim), max(0, rim - padding)
         self.filters: _Filters | None = None
-        self.dense: DenseConvolution | ToeplitzConvolution | None = None
+        self.dense: DenseConvolution | None = None
         self.kernel = torch.empty(0)
 
     def crop(self, maps: Tensor) -> Tensor:
@@ -251,7 +287,7 @@ def _stretches(
     _, e, size = functions.shape
     _, channels, height, width = rows.shape
     out_channels, out_height, out_width = outputs.shape[1:]
-    compiled, products = compiled_filters_exist(rows), multiplies_matrices(rows)
+    compiled = compiled_filters_exist(rows)
     workspace = Workspace()
     start = 0
     for stream, (count, support, form) in enumerate(zip(counts, supports, forms, strict=True)):
@@ -266,22 +302,14 @@ def _stretches(
             if compiled and pays(channels, out_channels, support, count):
                 stretch.dense = DenseConvolution(stretch.kernel, stride, stretch.padding)
                 values = 0  # it makes nothing beside its output: one block
-            elif products and toeplitz.pays(channels):
-                seen = (height - 2 * stretch.inset, width - 2 * stretch.inset)
-                stretch.dense = ToeplitzConvolution(stretch.kernel, seen, stride, stretch.padding)
-                values = out_height * support * width * channels
         else:
             functions_s = functions[stream, :, rim : size - rim]
             taps, floor = e**2, 2
             if _FORMS[form] == "separable":
                 # All filtered maps at once, or those of one axis.
                 values = channels * e * out_width * (e * out_height if compiled else height)
-                if products:
-                    seen = (height - 2 * stretch.inset, width - 2 * stretch.inset)
-                    stretch.filters = BandedFilters(functions_s, seen, stride, stretch.padding)
-                else:
-                    separable = CompiledFilters if compiled else SeparableFilters
-                    stretch.filters = separable(functions_s, channels, stride, stretch.padding)
+                separable = CompiledFilters if compiled else SeparableFilters
+                stretch.filters = separable(functions_s, channels, stride, stretch.padding)
             else:
                 fourier = CompiledFourierFilters if compiled else FourierFilters
                 inside = width - 2 * stretch.inset

@@ -165,11 +165,11 @@ class SteerableConv2d(nn.Module):
                 arrived=f"rows on {values.device}, the weight on {self.weight.device}",
                 remedy="move one of them: layer.to(device) or rows.to(device)",
             )
-        dtype = _working_dtype(values)
+        dtype = working_dtype(values)
         # Filters are made in the precision of the weight and rounded once, whatever the autocast outside.
-        with _own_precision(values.device.type):
+        with own_precision(values.device.type):
             values, padding = self._padded(values.to(dtype))
-            plans = [self._plan_of(values, stream, layout, padding) for stream in range(len(layout.counts))]
+            plans = self._plans_of(values, layout, padding)
             return self._with_bias(self._convolve_rows(values, plans, layout, padding, rectify))
 
     def _convolve_rows(
@@ -183,10 +183,10 @@ class SteerableConv2d(nn.Module):
             return F.conv2d(last_if_one(values), last_if_one(dense[:, :, 0]), stride=self.stride, padding=padding)
         return self._convolve_with(mix, dense, values, plans, layout, padding, rectify)
 
-    def _narrow(self, rows: Tensor) -> bool:
-        """Whether so many rows are convolved by compiled dense kernels."""
+    def _narrow(self, rows: Tensor, streams: int = 1) -> bool:
+        """Whether so many rows are convolved by compiled dense kernels, those of several streams as one."""
         size = self._full_kernel_size
-        return compiled_filters_exist(rows) and pays(self.in_channels, self.out_channels, size, len(rows))
+        return compiled_filters_exist(rows) and pays(self.in_channels, streams * self.out_channels, size, len(rows))
 
     def _convolve_with(
         self,
@@ -232,40 +232,76 @@ class SteerableConv2d(nn.Module):
         """Whether a quarter turn commutes with the layer, as `hssl.layers.sizes` explains."""
         return height == width and (height + 2 * self._full_padding - self._full_kernel_size) % self.stride == 0
 
-    def _plan_of(self, values: Tensor, stream: int, layout: RowLayout, padding: int) -> Plan:
-        separable = self._aligned or (len(layout.counts) == 1 and len(self.group.filter_scales) == 1)
+    def _plans_of(self, values: Tensor, layout: RowLayout, padding: int) -> list[Plan]:
+        """The plan of each stream."""
+        streams, counts = range(len(layout.counts)), layout.counts
+        if self.plan in PLANS:
+            return [self._possible(self.plan, values, layout)] * len(counts)
+        possible = self._choices(values, layout)
+        shapes = [self._shape(values, stream, count, padding) for stream, count in enumerate(counts)]
+        products = multiplies_matrices(values)
+        # No model foretells which convolution a GPU's library chooses.
+        timed = self.plan == "measured" or (self.plan == "auto" and products)
+        # A trial runs backward too, which neither a graph being traced nor inference mode can.
+        timed &= not torch.compiler.is_compiling() and not torch.is_inference_mode_enabled()
+        if not timed or not len(values):
+            return [cheapest(shape, rates_for(values), possible) for shape in shapes]
+        if products:
+            # All streams pass together there, where they have one plan.
+            return [self._fastest(values, counts, shapes[0], layout, padding, possible)] * len(counts)
+        plans = []
+        for stream in streams:
+            alone = tuple(count if stream == other else 0 for other, count in enumerate(counts))
+            if not counts[stream]:
+                plans.append(cheapest(shapes[stream], rates_for(values), possible))
+                continue
+            plans.append(self._fastest(values[: counts[stream]], alone, shapes[stream], layout, padding, possible))
+        return plans
+
+    def _possible(self, choice: Plan, values: Tensor, layout: RowLayout) -> Plan:
+        """The plan that was asked for, or the nearest to it that there is."""
         # Sums of products are rounded too coarsely in half precision.
-        fourier = values.dtype in (torch.float32, torch.float64)
-        choice = self.plan
-        if choice in PLANS:
-            if choice == "fourier" and not fourier:
-                choice = "separable"
-            return choice if separable or choice in PLANS[:2] else "cropped"
+        if choice == "fourier" and values.dtype not in (torch.float32, torch.float64):
+            choice = "separable"
+        return choice if self._separable(layout) or choice in PLANS[:2] else "cropped"
+
+    def _separable(self, layout: RowLayout) -> bool:
+        return self._aligned or (len(layout.counts) == 1 and len(self.group.filter_scales) == 1)
+
+    def _choices(self, values: Tensor, layout: RowLayout) -> tuple[Plan, ...]:
         # Transforms by torch are for machines where nothing else is asked for.
-        possible = PLANS[: 4 if compiled_filters_exist(values) else 3] if separable else PLANS[:2]
+        return PLANS[: 4 if compiled_filters_exist(values) else 3] if self._separable(layout) else PLANS[:2]
+
+    def _shape(self, values: Tensor, stream: int, count: int, padding: int) -> ConvolutionShape:
         size = self._full_kernel_size
         height, width = values.shape[-2:]
-        count = layout.counts[stream]
-        shape = ConvolutionShape(
+        return ConvolutionShape(
             self.in_channels, self.out_channels, size, self.effective_size, self.stride, size - 2 * self._rim(stream),
             (height, width), tuple((extent + 2 * padding - size) // self.stride + 1 for extent in (height, width)),
             padding, max(1, count),
         )  # fmt: skip
-        # A trial runs backward too, which neither a graph being traced nor inference mode can.
-        if choice == "auto" and multiplies_matrices(values):
-            # No model foretells which convolution a GPU's library chooses.
-            choice = "measured"
-        if choice != "measured" or count == 0 or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
-            return cheapest(shape, rates_for(values), possible)
-        # Counts that hardly differ share a trial: the last batch of an epoch must not start one.
-        about = 1 << (count - 1).bit_length()
-        rows = values[:count].detach().requires_grad_(values.requires_grad)
-        key = (replace(shape, rows=about), values.dtype, values.device, torch.get_num_threads(), values.requires_grad)
-        return fastest(key, lambda plan: self._trial(plan, rows, stream, layout, padding), possible)
 
-    def _trial(self, plan: Plan, rows: Tensor, stream: int, layout: RowLayout, padding: int) -> Tensor:
-        """One stream by one plan, with gradients that end here."""
-        counts = tuple(len(rows) if other == stream else 0 for other in range(len(layout.counts)))
+    def _fastest(
+        self,
+        values: Tensor,
+        counts: tuple[int, ...],
+        shape: ConvolutionShape,
+        layout: RowLayout,
+        padding: int,
+        possible: tuple[Plan, ...],
+    ) -> Plan:
+        """By a trial of all of these rows, which are as `counts` has them."""
+        # Counts that hardly differ share a trial: the last batch of an epoch must not start one.
+        about = 1 << (len(values) - 1).bit_length()
+        rows = values.detach().requires_grad_(values.requires_grad)
+        key = (
+            replace(shape, rows=about), sum(count > 0 for count in counts), self.group.filter_scales, values.dtype,
+            values.device, torch.get_num_threads(), values.requires_grad,
+        )  # fmt: skip
+        return fastest(key, lambda plan: self._trial(plan, rows, counts, layout, padding), possible)
+
+    def _trial(self, plan: Plan, rows: Tensor, counts: tuple[int, ...], layout: RowLayout, padding: int) -> Tensor:
+        """Rows by one plan, with gradients that end here."""
         plans: list[Plan] = [plan] * len(counts)
         # Leaves of their own: a trial must leave nothing in the weight's gradient, nor wake what waits for it.
         apart = _FORMS[plan] != "dense"
@@ -298,8 +334,8 @@ class SteerableConv2d(nn.Module):
 
     def _convolve(self, values: Tensor, groups: int) -> Tensor:
         """Channels in blocks of streams -> [B*G, O, H', W'], image after image."""
-        dtype = _working_dtype(values)
-        with _own_precision(values.device.type):
+        dtype = working_dtype(values)
+        with own_precision(values.device.type):
             values, padding = self._padded(values.to(dtype))
             out = F.conv2d(values, self._dense_kernels().to(dtype), stride=self.stride, padding=padding, groups=groups)
             return self._with_bias(out.reshape(len(out) * self.group.streams, self.out_channels, *out.shape[2:]))
@@ -346,12 +382,12 @@ class SteerableConv2d(nn.Module):
         return ", ".join(parts)
 
 
-def _own_precision(device_type: str) -> AbstractContextManager[None]:
+def own_precision(device_type: str) -> AbstractContextManager[None]:
     """Autocast off, on devices that know of it."""
     return torch.autocast(device_type, enabled=False) if device_type in _WITH_AUTOCAST else nullcontext()
 
 
-def _working_dtype(values: Tensor) -> torch.dtype:
+def working_dtype(values: Tensor) -> torch.dtype:
     """What a convolution computes in: autocast's type for float32 inside autocast, else the values' own."""
     kind = values.device.type
     if kind in _WITH_AUTOCAST and torch.is_autocast_enabled(kind) and values.dtype != torch.float64:

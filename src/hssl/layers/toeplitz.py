@@ -7,7 +7,9 @@ leave the units of a convolution idle. `torch.nn.functional.conv2d` is the slow 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -25,43 +27,58 @@ def pays(in_channels: int) -> bool:
 
 
 class ToeplitzConvolution:
-    """The convolution of one stream by dense kernels.
+    """The convolution of all streams by dense kernels, a matrix for each stream.
 
     Args:
-        kernel: [O, C, k, k].
+        kernels: [O, C, S, k, k].
+        counts: rows of each stream; they follow one another.
         size: (H, W) of the maps in pixels.
         stride, padding: of the convolution, in pixels.
     """
 
-    def __init__(self, kernel: Tensor, size: tuple[int, int], stride: int, padding: int) -> None:
-        self._kernel, self._stride, self._padding = kernel, stride, padding
-        taps = kernel.shape[-1]
+    def __init__(
+        self, kernels: Tensor, counts: Sequence[int], size: tuple[int, int], stride: int, padding: int
+    ) -> None:
+        self._kernels, self._stride, self._padding = kernels, stride, padding
+        taps = kernels.shape[-1]
         # Zeros behind each line up to an aligned length.
         self._height, self._width = size[0], size[1] + -size[1] % ALIGNED
         self._seen = size[1]
         self._out = tuple((extent + 2 * padding - taps) // stride + 1 for extent in size)
-        self._places = _places(taps, size[1], self._width, stride, padding, kernel.device)
+        self._places = _places(taps, size[1], self._width, stride, padding, kernels.device)
+        ends = [end * self._out[0] for end in accumulate(counts)]
+        self._stretches = list(pairwise([0, *ends]))
 
     def convolve(self, maps: Tensor, target: Tensor, rectify: bool) -> None:
-        """Write the convolution of maps [n, C, H, W], or of their positive part, to `target` [n, O, H', W']."""
-        lines = self._lines(maps, rectify) @ self._matrix()
-        target.copy_(lines.reshape(len(maps), *self._out, -1).permute(0, 3, 1, 2))
+        """Write the convolution of maps [R, C, H, W], or of their positive part, to `target` [R, O, H', W']."""
+        lines, matrices = self._lines(maps, rectify), self._matrices()
+        out = lines.new_empty(len(lines), matrices.shape[2])
+        for (start, end), matrix in zip(self._stretches, matrices, strict=True):
+            torch.mm(lines[start:end], matrix, out=out[start:end])
+        target.copy_(out.reshape(len(maps), *self._out, -1).permute(0, 3, 1, 2))
 
     def differentiate(
-        self, maps: Tensor, d_out: Tensor, d_kernel: Tensor, target: Tensor | None, rectify: bool
+        self, maps: Tensor, d_out: Tensor, d_kernels: Tensor, target: Tensor | None, rectify: bool
     ) -> None:
-        """Add the gradient of the kernel to `d_kernel` [O, C, k, k], and write that of the maps to `target`."""
-        outs, channels, taps, _ = self._kernel.shape
+        """Add the gradient of the kernels to `d_kernels` [O, C, S, k, k], and write that of the maps to `target`."""
+        outs, channels, streams, taps, _ = self._kernels.shape
         gradient = d_out.permute(0, 2, 3, 1).reshape(len(maps) * self._out[0], -1)
-        d_matrix = (self._lines(maps, rectify).T @ gradient).to(d_kernel.dtype)
-        # [k, W, C, W', O] -> [W W', k C O], added up over the places where one tap stands.
-        parts = d_matrix.reshape(taps, self._width, channels, self._out[1], outs).permute(1, 3, 0, 2, 4)
+        lines = self._lines(maps, rectify)
+        d_matrices = lines.new_empty(streams, self._rows, gradient.shape[1])
+        for (start, end), d_matrix in zip(self._stretches, d_matrices, strict=True):
+            torch.mm(lines[start:end].T, gradient[start:end], out=d_matrix)
+        # [S, k, W, C, W', O] -> [W W', S k C O], added up over the places where one tap stands.
+        shape = (streams, taps, self._width, channels, self._out[1], outs)
+        parts = d_matrices.to(d_kernels.dtype).reshape(shape).permute(2, 4, 0, 1, 3, 5)
         stands = torch.arange(taps, device=maps.device)[:, None] == self._places.flatten()
         sums = stands.to(parts.dtype) @ parts.reshape(stands.shape[1], -1)
-        d_kernel.add_(sums.reshape(taps, taps, channels, outs).permute(3, 2, 1, 0))
+        d_kernels.add_(sums.reshape(taps, streams, taps, channels, outs).permute(4, 3, 1, 2, 0))
         if target is None:
             return
-        d_lines = (gradient @ self._matrix().T).reshape(len(maps), self._out[0], taps, self._width, channels)
+        d_lines = torch.empty_like(lines)
+        for (start, end), matrix in zip(self._stretches, self._matrices(), strict=True):
+            torch.mm(gradient[start:end], matrix.T, out=d_lines[start:end])
+        d_lines = d_lines.reshape(len(maps), self._out[0], taps, self._width, channels)
         d_maps = d_lines.new_zeros(len(maps), self._height + 2 * self._padding, self._width, channels)
         for tap in range(taps):
             d_maps[:, tap : tap + self._stride * (self._out[0] - 1) + 1 : self._stride].add_(d_lines[:, :, tap])
@@ -70,20 +87,20 @@ class ToeplitzConvolution:
         target.copy_(d_maps.masked_fill(maps <= 0, 0) if rectify else d_maps)
 
     def _lines(self, maps: Tensor, rectify: bool) -> Tensor:
-        """The k lines of pixels that each line of outputs reads: [n, C, H, W] -> [n H', k W C]."""
+        """The k lines of pixels that each line of outputs reads: [R, C, H, W] -> [R H', k W C]."""
         values = (F.relu(maps) if rectify else maps).permute(0, 2, 3, 1)
         values = F.pad(values, (0, 0, 0, self._width - self._seen, self._padding, self._padding)).flatten(2)
-        return values.unfold(1, self._kernel.shape[-1], self._stride).transpose(2, 3).reshape(-1, self._rows)
+        return values.unfold(1, self._kernels.shape[-1], self._stride).transpose(2, 3).reshape(-1, self._rows)
 
     @property
     def _rows(self) -> int:
-        return self._kernel.shape[-1] * self._width * self._kernel.shape[1]
+        return self._kernels.shape[-1] * self._width * self._kernels.shape[1]
 
-    def _matrix(self) -> Tensor:
-        """[k W C, W' O]."""
-        spread = F.pad(self._kernel, (0, 1))[..., self._places]
-        # [O, C, k, W, W'] -> [k, W, C, W', O]
-        return spread.permute(2, 3, 1, 4, 0).reshape(self._rows, -1)
+    def _matrices(self) -> Tensor:
+        """[S, k W C, W' O]."""
+        spread = F.pad(self._kernels, (0, 1))[..., self._places]
+        # [O, C, S, k, W, W'] -> [S, k, W, C, W', O]
+        return spread.permute(2, 3, 4, 1, 5, 0).reshape(len(self._stretches), self._rows, -1)
 
 
 @lru_cache(maxsize=256)

@@ -10,9 +10,10 @@
 convolution of all streams of an image.
 
 The cost model counts multiplications and the values that pass through memory. Its rates for a CPU were fitted to
-timings, forward and backward, on two cores with AVX-512; those for a GPU are a guess. `measured`, the safe choice
-there, times the plans on the spot instead, once for each layer shape and order of magnitude of rows (powers of two),
-and keeps the fastest.
+timings, forward and backward, on two cores with AVX-512. `measured` times the plans on the spot instead, once for each
+layer shape and order of magnitude of rows (powers of two), and keeps the fastest. On a GPU `auto` does that too, since
+no count of operations foretells which kernel a library chooses; the rates for it, a guess, serve where nothing can be
+timed.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ CPU_RATES = Rates(
 )
 # Filtered by torch's convolutions, where there are no compiled filters.
 CPU_RATES_OF_TORCH = replace(CPU_RATES, narrow=100e9, filtering=0.4e9, transforms=2e9)
-# A guess, not measured: tensor cores make multiplications cheap beside memory, so that filtering pays at wide layers.
+# A guess: tensor cores make multiplications cheap beside memory, so that filtering pays at wide layers.
 GPU_RATES = Rates(
     dense=150e12,
     small_maps=150e12,

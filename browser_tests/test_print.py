@@ -6,9 +6,12 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from pypdf import PdfReader
 
 from chromium import A4_PIXELS, Browser
+from hssl.experiments.page import document
+from hssl.experiments.script import SORT
 from looks import beside, brightness, pale
 
 Doctor = Callable[[Path, str, str], Path]
@@ -46,6 +49,33 @@ def test_every_cell_is_printed(browser: Browser, page: Path) -> None:
 def test_a_part_that_stays_folded_is_found(browser: Browser, recorded: Path, doctored: Doctor) -> None:
     browser.open(doctored(recorded / "report.html", "details::details-content", "details::nothing"))
     assert missing_on_paper(browser)
+
+
+@pytest.fixture
+def long_table(tmp_path: Path) -> Path:
+    rows = "".join(f'<tr><th scope="row">row</th><td>{number}</td></tr>' for number in range(150))
+    heads = '<th scope="col">First heading</th><th scope="col">Second heading</th>'
+    table = f'<table class="results sortable" id="long"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    path = tmp_path / "long.html"
+    path.write_text(document("Long", f'<div class="scroll">{table}</div>', SORT))
+    return path
+
+
+def headings_printed(browser: Browser) -> list[int]:
+    """How many of a long table's two headings each sheet has."""
+    sheets = [squeezed(sheet.extract_text()) for sheet in PdfReader(io.BytesIO(browser.print())).pages]
+    assert len(sheets) > 2
+    return [sum(squeezed(heading) in sheet for heading in ("First heading", "Second heading")) for sheet in sheets]
+
+
+def test_headings_are_printed_on_every_sheet(browser: Browser, long_table: Path) -> None:
+    browser.open(long_table)
+    assert set(headings_printed(browser)) == {2}
+
+
+def test_a_sheet_without_headings_is_found(browser: Browser, long_table: Path, doctored: Doctor) -> None:
+    browser.open(doctored(long_table, "display: contents", "display: inline-block"))
+    assert set(headings_printed(browser)[1:]) != {2}
 
 
 def test_paper_is_light_and_nothing_lies_beside_it(browser: Browser, page: Path) -> None:

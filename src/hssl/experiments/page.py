@@ -29,7 +29,9 @@ def document(title: str, body: str, script: str = "") -> str:
 
 def prose(text: str) -> str:
     """Text for HTML, with words that no line may break: 'H-SSL', '95 %'."""
-    return re.sub(r"([AH]-SSL|Rot-Eq\.|[Pp]-values?|[\d.]+ %)", r'<span class="together">\1</span>', html.escape(text))
+    return re.sub(
+        r"([AH]-SSL|Rot-Eq\.|CIFAR-10|[Pp]-values?|[\d.]+ %)", r'<span class="together">\1</span>', html.escape(text)
+    )
 
 
 def figure(heading: str, plot: str | None, caption: str) -> str:

@@ -12,8 +12,8 @@ from hssl.experiments.tables import MODES
 
 # Characters above which a heading or a cell of words may take several lines.
 _LONG_HEADING = 12
-_LONG_NAME = 26
 _LONG_WORDS = 20
+_LONG_NAME = _LONG_LINE = 26
 # Columns below which a table is not as wide as the page, and above which it is set smaller.
 _FEW, _MANY = 5, 8
 _MODES = {name: mode for mode, name in MODES.items()}
@@ -81,7 +81,7 @@ def _name_of(cell: str | Number) -> str:
     if not isinstance(cell, str) or " · " not in cell:
         return _text(cell)
     first, rest = cell.split(" · ", 1)
-    return f'{html.escape(first)}<span class="wide"> · </span><span class="rest">{prose(rest)}</span>'
+    return f'{prose(first)}<span class="wide"> · </span><span class="rest">{prose(rest)}</span>'
 
 
 def _cell(cell: str | Number, hidden: bool) -> str:
@@ -98,7 +98,7 @@ def _text(cell: str | Number) -> str:
     first = f"<b>{html.escape(cell.text)}</b>" if cell.below and cell.run else html.escape(cell.text)
     detail = f' <span class="std">{html.escape(cell.detail)}</span>' if cell.detail else ""
     below = "".join(
-        f"<span{_classes(below=True, long=len(text) > _LONG_WORDS)}>{html.escape(text)}</span>" for text in cell.below
+        f"<span{_classes(below=True, long=len(text) > _LONG_LINE)}>{html.escape(text)}</span>" for text in cell.below
     )
     return first + detail + below
 

@@ -181,12 +181,13 @@ footer {
   .plots { grid-template-columns: 1fr 1fr; gap: 0.6rem; }
   .scroll { overflow: visible; background: none; }
   .scroll tr > :first-child:not([colspan]) { position: static; }
-  table { font-size: 0.85rem; } thead th { font-size: 0.8rem; } th, td { padding: 0.2rem 0.6rem 0.2rem 0; }
+  table { font-size: 0.8rem; } thead th { font-size: 0.76rem; } th, td { padding: 0.2rem 0.6rem 0.2rem 0; }
   .below, .std { font-size: 0.85em; }
   thead th, tbody th, td.word { white-space: normal; } th:has(.swatch), td:has(.swatch) { white-space: nowrap; }
   tbody th.long { min-width: 6rem; } td.long, .below.long { min-width: 7rem; } th.long { min-width: 4rem; }
   table.dense { font-size: 0.74rem; } table.dense th, table.dense td { padding-right: 0.4rem; }
-  table.sortable thead th button { padding-right: 0; } table.sortable thead th button::after { content: none; }
+  /* A button is not painted again where a heading is repeated on the next sheet; its text alone is. */
+  table.sortable thead th button { display: contents; } table.sortable thead th button::after { content: none; }
   .contents { display: none; }
 }
 """

@@ -20,8 +20,6 @@ from hssl.experiments.slurm import jobs_file, submit
 from hssl.experiments.slurm_options import Resources
 from small_runs import metrics
 
-submitit = pytest.importorskip("submitit", reason="submitit, of the extra 'dev', is not installed")
-
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:

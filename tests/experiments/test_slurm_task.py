@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import submitit
 
 from experiments.fake_slurm import until
 from experiments.small_run import configuration
@@ -74,7 +75,6 @@ def test_a_busy_run_is_waited_for(folder: GridFolder, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_a_checkpoint_stops_the_run(stubborn: bool, folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order where it listens, by force where it does not; and in the middle of the task's own wait for it."""
-    submitit = pytest.importorskip("submitit", reason="submitit, of the extra 'dev', is not installed")
     monkeypatch.setattr(module, "_STOP", 1.0)
     here = folder.path / "pid"
     deaf = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n" if stubborn else ""

@@ -20,6 +20,9 @@ from hssl.experiments.slurm import jobs_file, submit
 from hssl.experiments.slurm_options import Resources
 from small_runs import metrics
 
+# Many: a signal must find the run at work on a slow machine too.
+EPOCHS = 150
+
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
@@ -79,7 +82,7 @@ def test_a_run_that_is_put_out_goes_on_from_its_checkpoint(
     minutes: int, timed_out: bool, slurm: FakeSlurm, folder: GridFolder, tmp_path: Path
 ) -> None:
     """Its time is nearly up, or another job wants its place: submitit asks for the latter as often as it comes."""
-    (task,) = tasks = work(0, **{"trainer.epochs": 24})
+    (task,) = tasks = work(0, **{"trainer.epochs": EPOCHS})
     submit(tasks, folder, Resources(time=minutes, gpus=0, requeues=1))
     run = folder.run(task.name)
     interrupt(slurm, run, "4700")
@@ -87,7 +90,7 @@ def test_a_run_that_is_put_out_goes_on_from_its_checkpoint(
     until(lambda: not slurm.alive)
     assert slurm.requeues == ["4700"]
     record = read(folder.record_file(task.name))
-    assert len(record.metrics) == 24
+    assert len(record.metrics) == EPOCHS
     # Continued, not made anew: it ends where the uninterrupted run ends, and was started twice.
     make(GridFolder(tmp_path / "other"), task.name, task.config)
     assert metrics(run) == metrics(GridFolder(tmp_path / "other").run(task.name))
@@ -100,7 +103,7 @@ def test_a_run_that_may_not_be_queued_again_is_submitted_by_the_same_command(
     slurm: FakeSlurm, folder: GridFolder
 ) -> None:
     """The control of the test above: without a requeue nothing goes on by itself."""
-    (task,) = tasks = work(0, **{"trainer.epochs": 24})
+    (task,) = tasks = work(0, **{"trainer.epochs": EPOCHS})
     asked = Resources(time=5, gpus=0, requeues=0)
     submit(tasks, folder, asked)
     interrupt(slurm, folder.run(task.name), "4700")
@@ -108,7 +111,7 @@ def test_a_run_that_may_not_be_queued_again_is_submitted_by_the_same_command(
     assert slurm.requeues == []
     assert not folder.record_file(task.name).exists()
     done = len(metrics(folder.run(task.name)))
-    assert done < 24
+    assert done < EPOCHS
     standing = submit(tasks, folder, asked)
     assert (standing.states[task.name], standing.jobs[task.name]) == ("submitted", "4701")
     waits(folder, tasks)
@@ -118,7 +121,7 @@ def test_a_run_that_may_not_be_queued_again_is_submitted_by_the_same_command(
 def interrupt(slurm: FakeSlurm, run: Path, job: str) -> None:
     """Once some epochs are done."""
     lines = run / "metrics.jsonl"
-    until(lambda: lines.exists() and lines.read_text().count("\n") >= 3)
+    until(lambda: lines.exists() and lines.read_text().count("\n") >= 2)
     slurm.signal(job)
     until(lambda: slurm.requeues != [] or slurm.alive == [])
     assert not (run / "evaluation.json").exists()

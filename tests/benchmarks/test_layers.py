@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from benchmarks.fake_results import ROWS
-from hssl.benchmarks.layers import NETWORKS, cases, geometric_mean, group_of, measure, measure_folded
-from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, SteerableConv2d
-from hssl.layers.native import compiled_filters_exist
+from hssl.benchmarks.layers import NETWORKS, cases, geometric_mean, group_of, measure
+from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, RowLayout, SteerableConv2d
 from laws import error
 
 CPU = torch.device("cpu")
@@ -48,9 +47,7 @@ def test_a_measurement_compares_equal_things(kind: type, transformation: str) ->
     assert row["planned_seconds"] > 0
     assert row["speedup"]["median"] == pytest.approx(row["plain_seconds"] / row["planned_seconds"], rel=1e-3)
     assert math.isfinite(row["dense_gflop"] / row["megabytes"])
-    # Without a compiler turned filters are lifted by the plain formulation.
-    turned = kind is LiftingConv2d and transformation == "rotation"
-    assert row["same_code"] == (turned and not compiled_filters_exist(torch.zeros(0)))
+    assert row["same_code"] is False
     if kind is GroupConv2d:
         values = torch.randn(2, case.layer.in_channels, case.streams, case.size, case.size)
         outs = []
@@ -61,11 +58,43 @@ def test_a_measurement_compares_equal_things(kind: type, transformation: str) ->
         assert error(outs[0].roll(1, -1), outs[1]) > 1e-2
 
 
-def test_a_folded_lifting_is_measured_against_the_plain_one() -> None:
-    case = next(case for case in cases(1 / 16) if case.transformation == "rotation" and case.names == ("lift",))
-    row = measure_folded(case, 1, CPU)
-    assert row["layers"] == ["lift, folded"]
-    assert row["speedup"]["median"] == pytest.approx(row["plain_seconds"] / row["planned_seconds"], rel=1e-3)
+@pytest.mark.parametrize("kind", [LiftingConv2d, GroupConv2d])
+def test_turned_rows_give_the_plain_features(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is timed for rotations: rows that are turned, of one stream, whose results are those of all streams."""
+    case = next(
+        case for case in cases(1 / 16)
+        if isinstance(case.layer, kind) and case.transformation == "rotation" and case.network != "MNIST"
+    )  # fmt: skip
+    layer, group = case.layer, group_of("rotation")
+    assert isinstance(layer, SteerableConv2d)
+    timed: dict[str, list[torch.Tensor]] = {"plain": [], "turned": []}
+    forward, rows = kind.forward, kind.rows
+    monkeypatch.setattr(kind, "forward", lambda self, maps: timed["plain"].append(maps) or forward(self, maps))
+
+    def spied(self: SteerableConv2d, maps: torch.Tensor, layout: RowLayout, rectify: bool = False) -> torch.Tensor:
+        timed["turned"].append(maps)
+        assert layout.counts == (len(maps),)
+        return rows(self, maps, layout, rectify)
+
+    monkeypatch.setattr(kind, "rows", spied)
+    measure(case, 1, CPU)
+    plain, turned = timed["plain"][0], timed["turned"][0]
+    assert len(turned) == len(plain) * group.streams
+    streams = range(group.streams)
+    if kind is LiftingConv2d:
+        expected = [group.move_maps(plain, group.inverse(element)) for element in streams]
+        assert torch.equal(turned, torch.cat(expected))
+    else:
+        assert not turned.requires_grad or turned.is_contiguous(memory_format=torch.channels_last)
+        plain = turned.unflatten(0, (group.streams, -1))
+        plain = torch.stack([group.move_maps(plain[element], element) for element in streams], dim=2)
+    layer.plan = "auto"
+    out = rows(layer, turned, RowLayout((len(turned),))).unflatten(0, (group.streams, -1))
+    layer.plan = "plain"
+    whole = forward(layer, plain)
+    for element in streams:
+        assert error(group.move_maps(out[element], element), whole[:, :, element]) <= 1e-5
+        assert error(out[element], whole[:, :, (element + 1) % 4]) > 1e-2
 
 
 def test_the_mean_counts_each_layer_as_often_as_its_network_has_it() -> None:

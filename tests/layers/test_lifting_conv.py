@@ -7,7 +7,6 @@ from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Product, Rotations, Scales, Translations, Unstructured
 from hssl.groups.translations import shift
 from hssl.layers import PLANS, BasisKind, LiftingConv2d, PlanChoice
-from hssl.layers.native import compiled_filters_exist
 from laws import (
     BOUNDS,
     PAPER_SCALES,
@@ -160,26 +159,6 @@ def test_streams_are_convolved_apart_where_cropping_pays(
     layer.plan = "plain"
     assert error(layer(images), out) <= 1e-5
     assert calls == ([len(scales)] if apart else [])
-
-
-@pytest.mark.parametrize("name", TURNING)
-def test_turned_streams_are_lifted_together(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By one compiled convolution, where there are images enough and a compiler; by the plain formulation elsewhere."""
-    calls: list[int] = []
-    together = LiftingConv2d._together
-    monkeypatch.setattr(
-        LiftingConv2d, "_together", lambda layer, images: calls.append(len(images)) or together(layer, images)
-    )
-    for count in (40, 2):
-        for stride, padding, size in ((1, 3, (9, 9)), (2, 3, (8, 11))):
-            layer = LiftingConv2d(2, 3, 7, 4, TURNING[name](), stride, padding, bias=True)
-            randomize(layer)
-            images = noise(count, 2, *size, dtype=torch.float32)
-            assert plan_error(layer, images, "auto") <= BOUNDS[torch.float32]
-            # The control: filters of another stream.
-            layer.plan = "auto"
-            assert error(layer(images).roll(1, 2), layer(images)) > 1e-2
-    assert set(calls) == ({40} if compiled_filters_exist(torch.zeros(0)) else set())
 
 
 def test_the_bias_is_shared_over_the_group() -> None:

@@ -1,7 +1,9 @@
 """Every layer of the paper's networks, forward and backward, by its plan against the plain formulation.
 
 Both sides compute all streams of the same features and the same gradients. Each gets its input as its network would
-hand it over: the plain one image after image, the planned one stream after stream and channels-last.
+hand it over: the plain one image after image, the planned one stream after stream and channels-last. Networks of
+rotations turn the images before their first layer, so that all streams share its filters: the planned first layer turns
+them too, and the layers behind it get maps that are turned already.
 """
 
 from __future__ import annotations
@@ -95,59 +97,36 @@ def cases(width: float = 1.0) -> Iterator[LayerCase]:
 def measure(case: LayerCase, rounds: int, device: torch.device) -> dict[str, Any]:
     """Seconds of both formulations and their ratio."""
     layer = case.layer.to(device)
-    lifting = isinstance(layer, LiftingConv2d)
     batch = 2 ** max(2, min(8, round(math.log2(_WORK / case.dense_multiplications))))
     shape = (batch, layer.in_channels, case.size, case.size)
     generator = torch.Generator().manual_seed(0)
-    if lifting:
+    if isinstance(layer, LiftingConv2d):
         images = torch.rand(shape, generator=generator).to(device)
-        plain_input = planned_input = images
+        plain = _pass(layer, "plain", images)
+        planned = _turned_lifting(layer, images) if layer.group.folds else _pass(layer, "auto", images)
+        same_code = not layer.group.folds and layer.computes_plainly(images)
     else:
         rows = torch.rand((case.streams, *shape), generator=generator).to(device)
         plain_input = rows.transpose(0, 1).contiguous().transpose(1, 2)
         last = rows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        planned_input = last.unflatten(0, rows.shape[:2]).permute(1, 2, 0, 3, 4)  # type: ignore[no-untyped-call]
-        plain_input.requires_grad_()
-        planned_input.requires_grad_()
-
+        by_stream = last.unflatten(0, rows.shape[:2]).permute(1, 2, 0, 3, 4)  # type: ignore[no-untyped-call]
+        plain = _pass(layer, "plain", plain_input.requires_grad_())
+        if layer.group.folds and isinstance(layer, GroupConv2d):
+            planned = _turned(layer, last.requires_grad_())
+        else:
+            planned = _pass(layer, "auto", by_stream.requires_grad_())
+        same_code = False
     if not isinstance(layer, PointwiseConv2d):
         layer.plan = "auto"
-    same_code = isinstance(layer, LiftingConv2d) and layer.computes_plainly(planned_input)
-    turns = in_turns(
-        {"plain": _pass(layer, "plain", plain_input), "planned": _pass(layer, "auto", planned_input)}, rounds, device
-    )
-    return _row(case, batch, turns, same_code, list(case.names))
+    return _row(case, batch, in_turns({"plain": plain, "planned": planned}, rounds, device), same_code)
 
 
-def measure_folded(case: LayerCase, rounds: int, device: torch.device) -> dict[str, Any]:
-    """A lifting as networks of rotations compute it: turned images, and one filter for all, against the plain one."""
-    layer = case.layer.to(device)
-    assert isinstance(layer, LiftingConv2d)
-    batch = 2 ** max(2, min(8, round(math.log2(_WORK / case.dense_multiplications))))
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand((batch, layer.in_channels, case.size, case.size), generator=generator).to(device)
-    group, streams = layer.group, range(case.streams)
-    gradient: list[Tensor] = []
-
-    def folded() -> None:
-        layer.plan = "auto"
-        turned = torch.cat([group.move_maps(images, group.inverse(element)) for element in streams])
-        out = layer.rows(turned, RowLayout((len(turned),)))
-        if not gradient:
-            gradient.append(torch.randn_like(out))
-        torch.autograd.backward(out, gradient[0])
-        layer.weight.grad = None
-
-    turns = in_turns({"plain": _pass(layer, "plain", images), "planned": folded}, rounds, device)
-    return _row(case, batch, turns, False, [f"{case.names[0]}, folded"])
-
-
-def _row(case: LayerCase, batch: int, turns: Turns, same_code: bool, names: list[str]) -> dict[str, Any]:
+def _row(case: LayerCase, batch: int, turns: Turns, same_code: bool) -> dict[str, Any]:
     passes = 2 if isinstance(case.layer, LiftingConv2d) else 3
     return {
         "network": case.network,
         "transformation": case.transformation,
-        "layers": names,
+        "layers": list(case.names),
         "layer": repr(case.layer),
         "input": case.size,
         "batch": batch,
@@ -173,15 +152,44 @@ def _values(case: LayerCase) -> int:
 
 
 def _pass(layer: nn.Module, plan: str, values: Tensor) -> Callable[[], None]:
+    def forward() -> Tensor:
+        if not isinstance(layer, PointwiseConv2d):
+            layer.plan = plan  # type: ignore[assignment]
+        return layer(values)  # type: ignore[no-any-return]
+
+    return _with_gradients(layer, forward, values)
+
+
+def _turned(layer: GroupConv2d, rows: Tensor) -> Callable[[], None]:
+    """Rows that are turned already: one stream's filters for all of them."""
+
+    def forward() -> Tensor:
+        layer.plan = "auto"
+        return layer.rows(rows, RowLayout((len(rows),)))
+
+    return _with_gradients(layer, forward, rows)
+
+
+def _turned_lifting(layer: LiftingConv2d, images: Tensor) -> Callable[[], None]:
+    """Images that are turned first."""
+    group = layer.group
+
+    def forward() -> Tensor:
+        layer.plan = "auto"
+        turned = torch.cat([group.move_maps(images, group.inverse(element)) for element in range(group.streams)])
+        return layer.rows(turned, RowLayout((len(turned),)))
+
+    return _with_gradients(layer, forward, images)
+
+
+def _with_gradients(layer: nn.Module, forward: Callable[[], Tensor], values: Tensor) -> Callable[[], None]:
     gradient: list[Tensor] = []
 
     def run() -> None:
-        if not isinstance(layer, PointwiseConv2d):
-            layer.plan = plan  # type: ignore[assignment]
-        out = layer(values)
+        out = forward()
         if not gradient:
             gradient.append(torch.randn_like(out))
-        out.backward(gradient[0])
+        torch.autograd.backward(out, gradient[0])
         values.grad = None
         for parameter in layer.parameters():
             parameter.grad = None

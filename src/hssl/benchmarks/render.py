@@ -36,8 +36,8 @@ _WORDS = {
         "the plan is the plain formulation itself, the table says that both are the same code: such a ratio is 1, and\n"
         "how far the measured one is from it shows the noise.\n"
         "Shortcuts (1 x 1) have no plan: their sides differ in the layout of memory alone. Networks of rotations turn\n"
-        "the images instead of the filters, for all their layers at once: what that does to their first layer has\n"
-        "lines of its own, *folded*."
+        "the images instead of the filters: turning them is part of their first layer's time, and the layers behind\n"
+        "it get maps that are turned already, as in the network."
     ),
     "loss": (
         "Tiles that are computed again in the backward pass, against all logits at once. Differences are relative: of\n"

@@ -15,7 +15,6 @@ from hssl.benchmarks import data, layers, loss, scaling, step
 from hssl.benchmarks.machine import ceilings, describe
 from hssl.errors import ConfigurationError
 from hssl.files import write_atomically
-from hssl.layers import LiftingConv2d
 
 Rows = Iterator[dict[str, Any]]
 
@@ -95,8 +94,6 @@ def milliseconds(seconds: float) -> str:
 def _layers(rounds: int, device: torch.device) -> Rows:
     for case in layers.cases():
         yield layers.measure(case, rounds, device)
-        if isinstance(case.layer, LiftingConv2d) and case.layer.group.folds:
-            yield layers.measure_folded(case, rounds, device)
 
 
 def _step(rounds: int, device: torch.device) -> Rows:

@@ -11,8 +11,7 @@ from hssl.layers import toeplitz
 from hssl.layers.banded import multiplies_matrices
 from hssl.layers.basis import BasisKind
 from hssl.layers.plain import PlainConv2d
-from hssl.layers.row_convolution import row_convolution
-from hssl.layers.steerable import SteerableConv2d, own_precision, working_dtype
+from hssl.layers.steerable import SteerableConv2d
 
 
 class LiftingConv2d(SteerableConv2d):
@@ -72,8 +71,6 @@ class LiftingConv2d(SteerableConv2d):
         if self.computes_plainly(images):
             out = self._plain_rows(images)
             return out.reshape(len(images), self.group.streams, *out.shape[1:]).transpose(1, 2)
-        if not self._aligned and self.plan in ("auto", "measured") and not multiplies_matrices(images):
-            return self._together(images)
         return self._by_stream(images.expand(self.group.streams, *images.shape)).permute(1, 2, 0, 3, 4)
 
     def computes_plainly(self, images: Tensor) -> bool:
@@ -89,28 +86,8 @@ class LiftingConv2d(SteerableConv2d):
         if multiplies_matrices(images):
             return not toeplitz.pays(self.in_channels)
         if not self._aligned:
-            return not self._narrow(images, self.group.streams)
+            return True
         return not (self._narrow(images) or any(self._rim(stream) for stream in range(self.group.streams)))
-
-    def _together(self, images: Tensor) -> Tensor:
-        """All streams by one dense convolution, compiled for few channels: [B, C, H, W] -> [B, O, G, H', W']."""
-        dtype, size = working_dtype(images), self._full_kernel_size
-        with own_precision(images.device.type):
-            values, padding = self._padded(images.to(dtype))
-            out = row_convolution(
-                values,
-                values.new_zeros(1, 1, size),
-                [len(values)],
-                [size],
-                ["dense"],
-                mix=None,
-                kernels=self._dense_kernels().to(dtype).unsqueeze(2),
-                stride=self.stride,
-                padding=padding,
-            )
-            out = out.reshape(len(images) * self.group.streams, self.out_channels, *out.shape[2:])
-            out = self._with_bias(out)
-        return out.reshape(len(images), self.group.streams, *out.shape[1:]).transpose(1, 2)
 
     def _plain_rows(self, values: Tensor) -> Tensor:
         return self._convolve(values, groups=1)

@@ -165,9 +165,9 @@ class SteerableConv2d(nn.Module):
                 arrived=f"rows on {values.device}, the weight on {self.weight.device}",
                 remedy="move one of them: layer.to(device) or rows.to(device)",
             )
-        dtype = working_dtype(values)
+        dtype = _working_dtype(values)
         # Filters are made in the precision of the weight and rounded once, whatever the autocast outside.
-        with own_precision(values.device.type):
+        with _own_precision(values.device.type):
             values, padding = self._padded(values.to(dtype))
             plans = self._plans_of(values, layout, padding)
             return self._with_bias(self._convolve_rows(values, plans, layout, padding, rectify))
@@ -183,10 +183,10 @@ class SteerableConv2d(nn.Module):
             return F.conv2d(last_if_one(values), last_if_one(dense[:, :, 0]), stride=self.stride, padding=padding)
         return self._convolve_with(mix, dense, values, plans, layout, padding, rectify)
 
-    def _narrow(self, rows: Tensor, streams: int = 1) -> bool:
-        """Whether so many rows are convolved by compiled dense kernels, those of several streams as one."""
+    def _narrow(self, rows: Tensor) -> bool:
+        """Whether so many rows are convolved by compiled dense kernels."""
         size = self._full_kernel_size
-        return compiled_filters_exist(rows) and pays(self.in_channels, streams * self.out_channels, size, len(rows))
+        return compiled_filters_exist(rows) and pays(self.in_channels, self.out_channels, size, len(rows))
 
     def _convolve_with(
         self,
@@ -334,8 +334,8 @@ class SteerableConv2d(nn.Module):
 
     def _convolve(self, values: Tensor, groups: int) -> Tensor:
         """Channels in blocks of streams -> [B*G, O, H', W'], image after image."""
-        dtype = working_dtype(values)
-        with own_precision(values.device.type):
+        dtype = _working_dtype(values)
+        with _own_precision(values.device.type):
             values, padding = self._padded(values.to(dtype))
             out = F.conv2d(values, self._dense_kernels().to(dtype), stride=self.stride, padding=padding, groups=groups)
             return self._with_bias(out.reshape(len(out) * self.group.streams, self.out_channels, *out.shape[2:]))
@@ -382,12 +382,12 @@ class SteerableConv2d(nn.Module):
         return ", ".join(parts)
 
 
-def own_precision(device_type: str) -> AbstractContextManager[None]:
+def _own_precision(device_type: str) -> AbstractContextManager[None]:
     """Autocast off, on devices that know of it."""
     return torch.autocast(device_type, enabled=False) if device_type in _WITH_AUTOCAST else nullcontext()
 
 
-def working_dtype(values: Tensor) -> torch.dtype:
+def _working_dtype(values: Tensor) -> torch.dtype:
     """What a convolution computes in: autocast's type for float32 inside autocast, else the values' own."""
     kind = values.device.type
     if kind in _WITH_AUTOCAST and torch.is_autocast_enabled(kind) and values.dtype != torch.float64:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -128,6 +129,35 @@ def test_what_another_process_makes_is_left_to_it(folder: GridFolder, monkeypatc
         holder.wait()
     asked(monkeypatch, configuration())
     assert main([str(folder.path), "one"]) == 0
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_run_can_be_told_to_stop(ignored: bool, folder: GridFolder) -> None:
+    """Also where the shell that started it, in its background or behind nohup, has it ignore interrupts."""
+    config = configuration(**{"trainer.epochs": 2000})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hssl.experiments.cell", str(folder.path), "one"], stdin=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        assert process.stdin is not None
+        process.stdin.write(config.model_dump_json())
+        process.stdin.close()
+        journal = folder.run("one") / "metrics.jsonl"
+        limit = time.monotonic() + 60
+        while not journal.exists():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        assert not folder.record_file("one").exists()
+        assert len(journal.read_text().splitlines()) < 2000
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_command_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ Exit codes: 0 the record is there, 2 something the user can mend, 1 another erro
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -164,4 +165,6 @@ def _put_aside(file: Path) -> None:
 
 
 if __name__ == "__main__":
+    # Behind nohup, and in the background of a shell, it is ignored; but by it a run is told to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

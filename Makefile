@@ -42,19 +42,16 @@ format: install
 	$(BIN)/ruff check --fix src tests tests_gpu browser_tests
 	$(BIN)/ruff format src tests tests_gpu browser_tests
 
-# Minutes a run and 36 runs: an hour or so on two CPU cores. What is done is not repeated.
+# Minutes a run and 200 runs: hours on two CPU cores. What is done is not repeated; without the folder's records all are.
 DATA ?= $(or $(HSSL_DATA),../shared/data)
+QUICK ?= results/quick
+SEEDS ?= 3
 results-quick: install
-	$(BIN)/hssl compare mnist-translation --seeds 0 1 2 --budget quick --data.root $(DATA)/mnist --out runs/quick
-	$(BIN)/hssl compare mnist-rotation --seeds 0 1 2 --budget quick --views.streams all --data.root $(DATA)/mnist --out runs/quick
-	$(BIN)/hssl compare mnist-scale --modes assl hssl --seeds 0 1 2 --budget quick --data.root $(DATA)/mnist --out runs/quick
-	$(BIN)/hssl compare mnist-scale --modes frozen supervised --seeds 0 --budget quick --data.root $(DATA)/mnist --out runs/quick
-	$(BIN)/hssl compare mnist-translation-mlp --seeds 0 --budget quick --data.root $(DATA)/mnist --out runs/quick
-	mkdir -p results/quick
-	cp runs/quick/records/*.json results/quick/
+	$(BIN)/hssl reproduce all beyond --datasets mnist --budget quick --seeds $(SEEDS) --jobs 2 --data.root $(DATA) --out $(QUICK)
 
 readme: install
-	$(BIN)/python -m hssl.experiments.render results/quick README.md
+	$(BIN)/hssl report $(QUICK)
+	$(BIN)/python -m hssl.experiments.render $(QUICK) README.md docs/reproduction.md
 
 # Every benchmark that fits a CPU, then the page in the docs. Nothing else should run on the machine meanwhile.
 BENCH ?= results/bench

@@ -122,3 +122,43 @@ def test_one_run_proves_nothing(tmp_path: Path) -> None:
     said = statements(entries(grid(tmp_path, SEEDS, seeds=1)))
     assert said
     assert all("is not tested" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    ("means", "verdict"),
+    [
+        ([90, 91, 93, 94, 95], claims.RISES),
+        ([95, 94, 93, 91, 90], claims.FALLS),
+        ([93, 93.1, 93, 92.9, 93], claims.CONSTANT),
+        ([93, 93.1, 93.3, 93.5, 93.6], f"{claims.RISES}, by under 2 points"),
+    ],
+)
+def test_figure_2_is_told_by_the_trend_of_its_points(tmp_path: Path, means: list[float], verdict: str) -> None:
+    runs = ["mnist-scale-hssl", *(f"mnist-scale-hssl-base-{extent}" for extent in range(2, 6))]
+    accuracies = {run: [mean - 0.1, mean, mean + 0.1] for run, mean in zip(runs, means, strict=True)}
+    (item,) = claims.figure2("figure2-base-space", entries(grid(tmp_path, accuracies)))
+    assert item.verdict == verdict
+    assert item.told is not None
+    assert item.told.mean == pytest.approx(4 * np.polyfit(range(5), means, 1)[0])
+
+
+def test_points_that_scatter_show_no_trend(tmp_path: Path) -> None:
+    runs = ["mnist-scale-hssl", *(f"mnist-scale-hssl-base-{extent}" for extent in range(2, 6))]
+    accuracies = {run: values for run, values in zip(runs, ([88.0, 95.0, 91.0], [95.0, 89.0, 92.0]) * 3, strict=False)}
+    (item,) = claims.figure2("figure2-base-space", entries(grid(tmp_path, accuracies)))
+    assert item.verdict == claims.UNDECIDED
+
+
+def test_single_runs_have_no_trend(tmp_path: Path) -> None:
+    (item,) = claims.figure2("figure2-distance", entries(grid(tmp_path, SEEDS, seeds=1)))
+    assert item.verdict == claims.UNTESTED
+
+
+def test_the_trends_of_all_rows_are_one_family(tmp_path: Path) -> None:
+    found = entries(grid(tmp_path, SEEDS, of=(["figure2-base-space"], ["mnist"], ["scale", "rotation"])))
+    both = claims.figure2("figure2-base-space", found)
+    alone = [claims.figure2("figure2-base-space", [e for e in found if e.row == item.row])[0] for item in both]
+    for place in range(3):
+        smallest, largest = sorted(item.p[place] for item in alone)
+        expected = min(1, 2 * smallest), max(min(1, 2 * smallest), largest)
+        assert sorted(item.p[place] for item in both) == pytest.approx(expected)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hssl.experiments.differences import difference, holm
+from hssl.experiments.differences import difference, holm, trend
 from hssl.experiments.tables import Summary, summarise
 
 ONE, OTHER = [91.2, 92.9, 90.4], [88.1, 89.9, 87.0, 90.2]
@@ -65,3 +65,27 @@ def test_one_side_of_equivalence() -> None:
         stats.ttest_ind(np.array(ONE) - 5, OTHER, equal_var=False, alternative="less").pvalue
     )
     assert found.below(0) == pytest.approx(1 - found.p_greater)
+
+
+RISING = [[90.1, 90.5], [91.2, 90.9], [92.4, 92.0]]
+
+
+def test_a_trend_is_the_rise_of_the_line_of_least_squares() -> None:
+    found = trend(RISING)
+    x, y = [0, 0, 1, 1, 2, 2], [value for runs in RISING for value in runs]
+    theirs = stats.linregress(x, y)
+    assert found is not None
+    assert found.mean == pytest.approx(2 * theirs.slope)
+    assert found.error == pytest.approx(2 * theirs.stderr)
+    assert found.freedom == 4
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert found.p_greater == pytest.approx(theirs.pvalue / 2)
+    assert found.low < found.mean < found.high
+    turned = trend(RISING[::-1])
+    assert turned is not None
+    assert turned.mean == pytest.approx(-found.mean)
+
+
+@pytest.mark.parametrize("places", [[], [[1.0, 2.0]], [[1.0], [2.0, 3.0]], [[1.0, 1.0], [2.0, 2.0]]])
+def test_no_trend_without_places_runs_and_spread(places: list[list[float]]) -> None:
+    assert trend(places) is None

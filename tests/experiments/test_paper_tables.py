@@ -50,9 +50,17 @@ def test_figure_2_has_a_plot_a_row_and_its_numbers(tmp_path: Path) -> None:
     assert section is not None
     (plot,) = section.plots
     assert plot.heading == "MNIST · scale · SESN"
-    lines = section.tables[0].lines
+    trend, numbers = section.tables
+    lines = numbers.lines
     assert [line[1].text for line in lines if isinstance(line[1], Number)] == ["1", "2", "3", "4", "5"]
-    assert lines[0][3] == "mnist-scale-hssl"  # table 1's run
+    assert lines[0][-1] == "mnist-scale-hssl"  # table 1's run
+    change = [line[3].value for line in lines if isinstance(line[3], Number)]
+    first, last = (line[2].value for line in (lines[0], lines[-1]) if isinstance(line[2], Number))
+    assert first is not None
+    assert last is not None
+    assert change[0] == 0
+    assert change[-1] == pytest.approx(100 * (last - first) / first)
+    assert [line[0] for line in trend.lines] == ["MNIST · scale · SESN"]
     for entry in found:
         if entry.cell.artefact == "figure2-base-space":
             assert f"{entry.place}: {entry.readout}" in plot.svg

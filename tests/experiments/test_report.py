@@ -4,12 +4,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
-
 from experiments.fake_records import comparison, configuration, record
-from hssl.errors import DataError
-from hssl.experiments.report import report_page, update_readme, write_report
-from hssl.experiments.tables import comparison_table, to_markdown
+from hssl.experiments.report import report_page, write_report
+from hssl.experiments.tables import comparison_table
 
 VOID = {"meta", "link", "br", "img", "hr"}
 
@@ -131,30 +128,6 @@ def test_names_from_data_are_escaped(tmp_path: Path) -> None:
     Page(text)
     assert "<script>" not in text
     assert "<b>" not in text
-
-
-def test_the_readme_holds_the_table_between_its_markers(tmp_path: Path) -> None:
-    readme, records = tmp_path / "README.md", comparison(tmp_path / "runs")
-    readme.write_text("# Title\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
-    update_readme(readme, records)
-    text = readme.read_text()
-    assert text.startswith("# Title\n<!-- results:begin -->\n| Data |")
-    assert text.endswith("<!-- results:end -->\nafter\n")
-    assert to_markdown(comparison_table(records)) in text
-    assert "old" not in text
-    update_readme(readme, records)
-    assert readme.read_text() == text
-
-
-def test_a_readme_without_markers_is_left_as_it_is(tmp_path: Path) -> None:
-    readme, records = tmp_path / "README.md", [record(tmp_path, configuration())]
-    for content in ("nothing", "<!-- results:end --> <!-- results:begin -->", "<!-- results:begin -->" * 2):
-        readme.write_text(content)
-        with pytest.raises(DataError, match="no place for the results"):
-            update_readme(readme, records)
-        assert readme.read_text() == content
-    with pytest.raises(DataError, match="cannot be read"):
-        update_readme(tmp_path / "nothing.md", records)
 
 
 def test_later_sessions_of_a_run_are_no_line_of_the_report(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hssl.experiments import claims, paper
 from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value, signed
 from hssl.experiments.claims import MARGIN, SIGNIFICANT, Claim, Tested
-from hssl.experiments.entries import Entry
+from hssl.experiments.entries import TITLES, Entry
 
 HOW = (
     "Welch's t-test; equivalence by two one-sided tests (Schuirmann 1987) with a margin of "
@@ -42,6 +42,9 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
         deviating: whether some have other settings than their recipes.
     """
     points = [f"{claim.title}: {counted(rows)}" for claim, rows in claims.of_theory(found) if rows]
+    for artefact, claim in claims.FIGURE2.items():
+        if rows := claims.figure2(artefact, found):
+            points.append(f"{TITLES[artefact].split(':')[0]}. {claim.title}: {counted(rows)}")
     if rows := claims.against_paper(found):
         told = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
         counts = [f"{number} {words}" for words, number in told.items() if number]

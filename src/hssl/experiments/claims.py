@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hssl.experiments.blocks import interval, p_text
-from hssl.experiments.differences import Difference, difference, holm
+from hssl.experiments.differences import Difference, difference, holm, trend
 from hssl.experiments.entries import Entry
+from hssl.experiments.manifest import Artefact
 from hssl.experiments.tables import MODES, Summary
 
 MARGIN = 2.0
@@ -27,16 +28,18 @@ class Claim:
 
     Attributes:
         title: for people.
-        one, other: what is compared, `one` minus `other`.
+        one, other: what is compared, `one` minus `other`; of figure 2 the ends of an axis.
         hypotheses: what each test tries to refute, and its p-value.
         verdicts: by which of the hypotheses were refuted, in their order.
+        said: what the paper says, in its words; empty where its numbers are tested instead.
     """
 
     title: str
     one: str
     other: str
     hypotheses: Mapping[str, Callable[[Difference], float]]
-    verdicts: Mapping[tuple[bool, bool], str]
+    verdicts: Mapping[tuple[bool, ...], str]
+    said: str = ""
 
 
 EQUAL = f"equal within {MARGIN:g} points"
@@ -46,7 +49,7 @@ EQUALITY: dict[str, Callable[[Difference], float]] = {
     "equal": lambda told: told.p,
     f"≥ {MARGIN:g} apart": lambda told: told.within(MARGIN),
 }
-EQUAL_OR_NOT = {
+EQUAL_OR_NOT: dict[tuple[bool, ...], str] = {
     (False, False): UNDECIDED,
     (True, False): DIFFERENT,
     (False, True): EQUAL,
@@ -77,6 +80,32 @@ FROZEN = Claim(
     {(False, False): UNDECIDED, (True, False): LEARNED, (False, True): NOTHING_LEARNED, (True, True): LITTLE_LEARNED},
 )
 
+RISES, FALLS, CONSTANT = "rises", "falls", f"constant within {MARGIN:g} points"
+_TREND: dict[str, Callable[[Difference], float]] = {
+    "not rising": lambda told: told.p_greater,
+    "not falling": lambda told: told.below(0),
+    f"≥ {MARGIN:g} points": lambda told: told.within(MARGIN),
+}
+_TRENDS: dict[tuple[bool, ...], str] = {
+    (False, False, False): UNDECIDED,
+    (True, False, False): RISES,
+    (False, True, False): FALLS,
+    (False, False, True): CONSTANT,
+    (True, False, True): f"{RISES}, by under {MARGIN:g} points",
+    (False, True, True): f"{FALLS}, by under {MARGIN:g} points",
+}
+FIGURE2: Mapping[Artefact, Claim] = {
+    "figure2-base-space": Claim(
+        "Accuracy rises slightly as g0 grows", "largest", "smallest", _TREND, _TRENDS,
+        "Test accuracy marginally increases as we increase total base space size",
+    ),
+    "figure2-distance": Claim(
+        "Accuracy is constant or falls as g1 and g2 may lie farther apart", "farthest", "nearest", _TREND, _TRENDS,
+        "Test accuracy is constant or decreases as we increase the maximum distance between fiber bundles",
+    ),
+}  # fmt: skip
+"""What the captions of figure 2 say; it has no numbers."""
+
 
 @dataclass(frozen=True)
 class Tested:
@@ -100,19 +129,37 @@ class Tested:
 
 def assess(claim: Claim, rows: Sequence[tuple[str, Summary | None, Summary | None]]) -> list[Tested]:
     """The claim in each row, corrected over those in which it can be tested."""
-    told = [difference(one, other) for _, one, other in rows]
-    known = [number for number, item in enumerate(told) if item is not None]
+    return _tested(claim, [(row, one, other, difference(one, other)) for row, one, other in rows])
+
+
+def figure2(artefact: Artefact, found: Sequence[Entry]) -> list[Tested]:
+    """The claim of one half of figure 2 in each of its rows, as the trend over all of a row's points."""
+    rows: dict[str, list[Entry]] = {}
+    for entry in found:
+        if entry.cell.artefact == artefact:
+            rows.setdefault(entry.row, []).append(entry)
+    pairs = [
+        (row, points[-1].readout, points[0].readout, trend([entry.accuracies for entry in points]))
+        for row, points in rows.items()
+    ]
+    return _tested(FIGURE2[artefact], pairs)
+
+
+def _tested(
+    claim: Claim, rows: Sequence[tuple[str, Summary | None, Summary | None, Difference | None]]
+) -> list[Tested]:
+    known = [number for number, (*_, told) in enumerate(rows) if told is not None]
     corrected = [
-        holm([test(item) for item in told if item is not None]) for test in claim.hypotheses.values()
+        holm([test(told) for *_, told in rows if told is not None]) for test in claim.hypotheses.values()
     ]  # by hypothesis, then by row
     found = []
-    for number, (row, one, other) in enumerate(rows):
-        if told[number] is None:
+    for number, (row, one, other, told) in enumerate(rows):
+        if told is None:
             found.append(Tested(row, one, other, None, (), UNTESTED))
             continue
         p = tuple(values[known.index(number)] for values in corrected)
-        first, second = (value < SIGNIFICANT for value in p)
-        found.append(Tested(row, one, other, told[number], p, claim.verdicts[first, second]))
+        refuted = tuple(value < SIGNIFICANT for value in p)
+        found.append(Tested(row, one, other, told, p, claim.verdicts[refuted]))
     return found
 
 

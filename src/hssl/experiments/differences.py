@@ -13,12 +13,12 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of one sample minus that of another, both normal, with variances of their own (Welch 1947).
+    """How far two means are apart, or two ends of a line, with Student's t around it.
 
     Attributes:
         mean: in the samples' unit.
         error: its standard error.
-        freedom: Welch and Satterthwaite's degrees of freedom.
+        freedom: degrees of freedom.
         low, high: the 95 % confidence interval.
         p: two-sided p-value of no difference.
         p_greater: one-sided p-value against 'the first is not greater'.
@@ -47,18 +47,50 @@ class Difference:
 
 
 def difference(one: Summary | None, other: Summary | None) -> Difference | None:
-    """`one` minus `other`; None where either is missing, has a single run, or neither varies at all."""
+    """`one` minus `other`, both normal, with variances of their own (Welch 1947).
+
+    None where either is missing, has a single run, or neither varies at all.
+    """
     if one is None or other is None or one.std is None or other.std is None:
         return None
     squares = [summary.std**2 / summary.count for summary in (one, other) if summary.std is not None]
     error = math.sqrt(sum(squares))
     if error == 0:
         return None
+    parts = [square**2 / (summary.count - 1) for square, summary in zip(squares, (one, other), strict=True)]
+    return _around(one.mean - other.mean, error, sum(squares) ** 2 / sum(parts))
+
+
+def trend(places: Sequence[Sequence[float]]) -> Difference | None:
+    """How much a straight line through all runs rises from the first place to the last.
+
+    Least squares over places that are one step apart, one variance for all of them. Runs that share a seed are taken
+    as independent; what a seed adds to all of its runs alike widens the interval.
+
+    Args:
+        places: in their order, the runs of each.
+
+    Returns:
+        None where there are fewer than two places, fewer than two runs in one of them, or no spread about the line.
+    """
+    if len(places) < 2 or any(len(runs) < 2 for runs in places):
+        return None
+    pairs = [(float(place), value) for place, runs in enumerate(places) for value in runs]
+    count = len(pairs)
+    middle = math.fsum(x for x, _ in pairs) / count
+    mean = math.fsum(y for _, y in pairs) / count
+    spread = math.fsum((x - middle) ** 2 for x, _ in pairs)
+    slope = math.fsum((x - middle) * (y - mean) for x, y in pairs) / spread
+    rest = math.fsum((y - mean - slope * (x - middle)) ** 2 for x, y in pairs)
+    freedom = count - 2
+    steps = len(places) - 1
+    error = steps * math.sqrt(rest / freedom / spread)
+    return None if error < 1e-12 else _around(steps * slope, error, freedom)
+
+
+def _around(mean: float, error: float, freedom: float) -> Difference:
     from scipy import stats
 
-    parts = [square**2 / (summary.count - 1) for square, summary in zip(squares, (one, other), strict=True)]
-    freedom = sum(squares) ** 2 / sum(parts)
-    mean = one.mean - other.mean
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     return Difference(
         mean=mean,

@@ -46,6 +46,12 @@ class Entry:
         return self._accuracy("readout")
 
     @property
+    def accuracies(self) -> tuple[float, ...]:
+        """Of the readout in percent, by run."""
+        found = [record.evaluation.readout for record in self.records]
+        return tuple(measure.accuracy for measure in found if measure is not None)
+
+    @property
     def linear_probe(self) -> Summary | None:
         return self._accuracy("linear_probe")
 

@@ -25,7 +25,7 @@ def to_markdown(section: Section, level: int = 2) -> str:
         parts.append("\n".join(f"- {text}" for text in section.points))
     for table in section.tables:
         if table.only != "page":
-            said = [_table(table), *([table.caption] if table.caption else [])]
+            said = [markdown_table(table), *([table.caption] if table.caption else [])]
             parts += [f"<details><summary>{table.folded}</summary>", *said, "</details>"] if table.folded else said
     parts += [to_markdown(part, level + 1) for part in section.parts]
     return "\n\n".join([f"{'#' * level} {section.title}", *parts])
@@ -35,7 +35,8 @@ def _only_plots(section: Section) -> bool:
     return bool(section.plots) and not (section.points or section.tables or section.parts)
 
 
-def _table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """The table alone, numbers to the right."""
     columns = [[line[number] for line in table.lines] for number in range(len(table.headings))]
     rules = ["---:" if any(isinstance(cell, Number) for cell in column) else "---" for column in columns]
     lines = [table.headings, rules, *([_text(cell) for cell in line] for line in table.lines)]

@@ -1,23 +1,94 @@
-"""Render committed records into the README: `python -m hssl.experiments.render results/quick README.md`."""
+"""Render committed records: `python -m hssl.experiments.render results/quick README.md docs/reproduction.md`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hssl.errors import HsslError
-from hssl.experiments.record import read_all
-from hssl.experiments.report import update_readme
+from hssl.errors import DataError, HsslError
+from hssl.experiments.claim_tables import summary
+from hssl.experiments.effects import effects
+from hssl.experiments.entries import Entry, entries
+from hssl.experiments.markdown import markdown_table
+from hssl.experiments.paper_cost import paper_cost
+from hssl.experiments.record import RunRecord, read
+from hssl.experiments.tables import comparison_table, provenance, to_markdown
+from hssl.files import write_atomically
+
+
+def records_of(folder: Path) -> dict[str, RunRecord]:
+    """The records of a grid's folder by the name of their run.
+
+    Raises:
+        DataError: there is none, or one of them does not hold.
+    """
+    files = sorted((folder / "records").glob("*.json"))
+    if not files:
+        raise DataError(f"there are no records in {folder / 'records'}", remedy="hssl reproduce makes them")
+    return {file.stem: read(file) for file in files}
+
+
+def readme_parts(records: Mapping[str, RunRecord]) -> dict[str, str]:
+    """By marker: the comparison of the runs that tables 1 and 2 are made of."""
+    found = entries(records)
+    return {"results": to_markdown(comparison_table(_of_tables(found))), "in-short": _in_short(found)}
+
+
+def reproduction_parts(records: Mapping[str, RunRecord]) -> dict[str, str]:
+    """By marker: what there is in short, what decisions do to accuracy, and what the paper costs."""
+    found = entries(records)
+    made = provenance(list(records.values()))
+    return {
+        "in-short": _in_short(found),
+        "effects": f"{markdown_table(effects(found))}\n\n{made}",
+        "cost": markdown_table(paper_cost()),
+    }
+
+
+def update(path: Path, parts: Mapping[str, str]) -> None:
+    """Puts each part between its `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file.
+
+    Raises:
+        DataError: the file is missing, or has not exactly one pair of these markers.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read", arrived=error.strerror) from None
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            raise DataError(
+                f"{path} has no place for '{name}'",
+                arrived=f"{text.count(begin)} x '{begin}', {text.count(end)} x '{end}'",
+                accepted="each of them once, in this order",
+            )
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{part}\n{end}{rest.split(end)[1]}"
+    write_atomically(path, text)
+
+
+def _in_short(found: Sequence[Entry]) -> str:
+    section = summary(found, found[0].records[0].budget)
+    assert section is not None
+    return "\n".join(f"- {point}" for point in section.points)
+
+
+def _of_tables(found: Sequence[Entry]) -> list[RunRecord]:
+    return [record for entry in found if entry.cell.artefact.startswith("table") for record in entry.records]
 
 
 def main(arguments: list[str]) -> int:
-    """FOLDER README: put the comparison of FOLDER's records between the README's markers. Returns the exit code."""
-    if len(arguments) != 2:
-        print("usage: python -m hssl.experiments.render FOLDER README", file=sys.stderr)
+    """FOLDER README REPRODUCTION: put what FOLDER's records say between both files' markers. Returns the exit code."""
+    if len(arguments) != 3:
+        print("usage: python -m hssl.experiments.render FOLDER README REPRODUCTION", file=sys.stderr)
         return 2
-    folder, readme = map(Path, arguments)
+    folder, readme, reproduction = map(Path, arguments)
     try:
-        update_readme(readme, read_all(folder))
+        records = records_of(folder)
+        update(readme, readme_parts(records))
+        update(reproduction, reproduction_parts(records))
     except HsslError as error:
         print(error, file=sys.stderr)
         return 2

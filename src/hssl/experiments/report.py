@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from hssl.errors import DataError
 from hssl.experiments import paper
 from hssl.experiments.curves import row_curves
 from hssl.experiments.limits import WHAT_WAS_COMPARED, budget_statement, in_paper
@@ -27,7 +26,6 @@ from hssl.experiments.tables import (
     provenance,
     summarise,
     to_html,
-    to_markdown,
 )
 from hssl.files import write_atomically
 
@@ -63,28 +61,6 @@ def report_page(records: Sequence[RunRecord]) -> str:
     ]
     body = "\n".join(section for section in sections if section)
     return document(_title(list(cells)), body)
-
-
-def update_readme(readme: Path, records: Sequence[RunRecord], marker: str = "results") -> None:
-    """Puts the comparison as Markdown between `<!-- MARKER:begin -->` and `<!-- MARKER:end -->` of a text file.
-
-    Raises:
-        DataError: the file is missing, or has not exactly one pair of these markers.
-    """
-    try:
-        text = readme.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{readme} cannot be read", arrived=error.strerror) from None
-    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise DataError(
-            f"{readme} has no place for the results",
-            arrived=f"{text.count(begin)} x '{begin}', {text.count(end)} x '{end}'",
-            accepted="each of them once, in this order",
-        )
-    before, rest = text.split(begin)
-    after = rest.split(end)[1]
-    write_atomically(readme, f"{before}{begin}\n{to_markdown(comparison_table(records))}\n{end}{after}")
 
 
 def _title(cells: Sequence[Cell]) -> str:

@@ -3,22 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hssl.experiments import claims
 from hssl.experiments.beyond import STUDIES, Study
 from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value
-from hssl.experiments.claims import EQUALITY, STRUCTURE, Claim
+from hssl.experiments.claims import EQUALITY, STRUCTURE, Claim, Tested
 from hssl.experiments.entries import TITLES, Entry
-from hssl.experiments.tables import MODES, NONE, Summary
+from hssl.experiments.tables import MODES, NONE
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A variant against the first of its study, in one row and mode.
+
+    Attributes:
+        row, mode: where.
+        variant: the other answer.
+        entry, base: its runs and those of the first variant; None where it was not run.
+        tested: how far apart the readouts are.
+    """
+
+    row: str
+    mode: str
+    variant: str
+    entry: Entry
+    base: Entry | None
+    tested: Tested
+
+
+def begun(study: Study, found: Sequence[Entry]) -> list[Entry]:
+    """The study's cells that have runs, failed ones included."""
+    return [entry for entry in found if entry.cell.study == study.name and (entry.records or entry.failed)]
+
+
+def compare(study: Study, here: Sequence[Entry]) -> list[Comparison]:
+    """Every variant against the first, where both stand in the same row and mode: one family of tests.
+
+    Args:
+        study: of more than one variant.
+        here: its cells that were begun.
+    """
+    base, *others = study.variants
+    places = _by_place(here)
+    pairs = [
+        (row, mode, other, variants[other], variants.get(base))
+        for (row, mode), variants in places.items()
+        for other in others
+        if other in variants
+    ]
+    claim = Claim(study.title, "the variant", base, EQUALITY, claims.EQUAL_OR_NOT)
+    rows = [
+        (entry.cell.run, entry.readout, None if first is None else first.readout) for _, _, _, entry, first in pairs
+    ]
+    return [Comparison(*pair, tested) for pair, tested in zip(pairs, claims.assess(claim, rows), strict=True)]
+
+
+def _by_place(here: Sequence[Entry]) -> dict[tuple[str, str], dict[str, Entry]]:
+    places: dict[tuple[str, str], dict[str, Entry]] = {}
+    for entry in here:
+        places.setdefault((entry.row, entry.cell.mode), {})[entry.cell.variant or ""] = entry
+    return places
 
 
 def studies(found: Sequence[Entry]) -> Section | None:
     """Every study that was begun, in a part of its own; none where none was."""
-    parts = []
-    for study in STUDIES.values():
-        here = [entry for entry in found if entry.cell.study == study.name and (entry.records or entry.failed)]
-        if here:
-            parts.append(_several(study, here) if len(study.variants) > 1 else _one(study, here))
+    parts = [
+        _several(study, here) if len(study.variants) > 1 else _one(study, here)
+        for study in STUDIES.values()
+        if (here := begun(study, found))
+    ]
     if not parts:
         return None
     return Section(
@@ -34,23 +88,12 @@ def studies(found: Sequence[Entry]) -> Section | None:
 
 def _several(study: Study, here: Sequence[Entry]) -> Section:
     base, *others = study.variants
-    by_place: dict[tuple[str, str], dict[str, Entry]] = {}
-    for entry in here:
-        by_place.setdefault((entry.row, entry.cell.mode), {})[entry.cell.variant or ""] = entry
-    # All comparisons of a study are one family.
-    pairs: list[tuple[str, Summary | None, Summary | None]] = [
-        (variants[other].cell.run, variants[other].readout, variants[base].readout if base in variants else None)
-        for variants in by_place.values()
-        for other in others
-        if other in variants
-    ]
-    claim = Claim(study.title, "the variant", base, EQUALITY, claims.EQUAL_OR_NOT)
-    told = {item.row: item for item in claims.assess(claim, pairs)}
+    told = {(item.row, item.mode, item.variant): item.tested for item in compare(study, here)}
     lines: list[Line] = []
-    for (row, mode), variants in by_place.items():
+    for (row, mode), variants in _by_place(here).items():
         line: list[str | Number] = [row, MODES[mode], *(_measures(variants.get(name)) for name in study.variants)]
         for other in others:
-            item = told[variants[other].cell.run] if other in variants else None
+            item = told.get((row, mode, other))
             p = (None, None) if item is None or not item.p else item.p
             line += [apart(item.told if item else None), *map(p_value, p), item.verdict if item else NONE]
         lines.append(tuple(line))

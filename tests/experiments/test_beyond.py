@@ -60,7 +60,7 @@ def test_what_cannot_train_is_found() -> None:
 @pytest.mark.parametrize("budget", BUDGET_NAMES)
 def test_one_name_is_one_configuration_and_one_configuration_one_name(budget: BudgetName) -> None:
     by_name, by_identity = defaultdict(set), defaultdict(set)
-    everything = [*cells(["all"], ["mnist", "cifar10", "tiny-imagenet"]), *beyond(budget)]
+    everything = [*cells(["all"], ["mnist", "cifar10", "tiny-imagenet"], budget=budget), *beyond(budget)]
     for cell in everything:
         identity = cell.configuration(budget, 0, {}).identity()
         by_name[cell.run].add(identity)
@@ -90,7 +90,7 @@ def test_what_a_budget_has_already_is_the_recipes_run() -> None:
     assert runs("paper", "joint", "pooled") == {"mnist-scale-hssl"}
     assert runs("paper", "streams", "all") == {"mnist-scale-hssl-read-afterwards"}
     assert runs("paper", "loss", "nt-xent") == {"mnist-scale-hssl-nt-xent"}
-    assert runs("quick", "joint", "joint") == {"mnist-scale-hssl-joint"}
+    assert runs("quick", "joint", "joint") == {"mnist-scale-hssl-joint-all-streams"}
     assert dict(effective({"objective.name": "contrastive"}, recipe("mnist-scale-hssl"))) == {}
     assert dict(effective({"objective.name": "nt_xent"}, recipe("mnist-scale-hssl"))) == {"objective.name": "nt_xent"}
 
@@ -128,7 +128,7 @@ def test_studies_are_of_networks_with_structure_on_all_data() -> None:
 def test_what_cells_differ_in_cannot_be_set_for_all_of_them() -> None:
     for chosen, name, value in (
         (beyond("smoke", "loss"), "objective.name", "nt_xent"),
-        (cells(["figure2-distance"]), "views.max_distance", "1"),
+        (cells(["figure2-distance"], budget="smoke"), "views.max_distance", "1"),
     ):
         with pytest.raises(ConfigurationError, match=f"differ in '{name}'"):
             tasks(chosen, (0,), "smoke", {name: value})

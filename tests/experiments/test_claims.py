@@ -124,6 +124,9 @@ def test_one_run_proves_nothing(tmp_path: Path) -> None:
     assert all("is not tested" in text for text in said)
 
 
+ALL = "mnist-scale-hssl-all-streams"
+
+
 @pytest.mark.parametrize(
     ("means", "verdict"),
     [
@@ -134,7 +137,7 @@ def test_one_run_proves_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_figure_2_is_told_by_the_trend_of_its_points(tmp_path: Path, means: list[float], verdict: str) -> None:
-    runs = ["mnist-scale-hssl", *(f"mnist-scale-hssl-base-{extent}" for extent in range(2, 6))]
+    runs = [ALL, *(f"{ALL}-base-{extent}" for extent in range(2, 6))]
     accuracies = {run: [mean - 0.1, mean, mean + 0.1] for run, mean in zip(runs, means, strict=True)}
     (item,) = claims.figure2("figure2-base-space", entries(grid(tmp_path, accuracies)))
     assert item.verdict == verdict
@@ -143,7 +146,7 @@ def test_figure_2_is_told_by_the_trend_of_its_points(tmp_path: Path, means: list
 
 
 def test_points_that_scatter_show_no_trend(tmp_path: Path) -> None:
-    runs = ["mnist-scale-hssl", *(f"mnist-scale-hssl-base-{extent}" for extent in range(2, 6))]
+    runs = [ALL, *(f"{ALL}-base-{extent}" for extent in range(2, 6))]
     accuracies = {run: values for run, values in zip(runs, ([88.0, 95.0, 91.0], [95.0, 89.0, 92.0]) * 3, strict=False)}
     (item,) = claims.figure2("figure2-base-space", entries(grid(tmp_path, accuracies)))
     assert item.verdict == claims.UNDECIDED

@@ -53,7 +53,7 @@ def test_figure_2_has_a_plot_a_row_and_its_numbers(tmp_path: Path) -> None:
     trend, numbers = section.tables
     lines = numbers.lines
     assert [line[1].text for line in lines if isinstance(line[1], Number)] == ["1", "2", "3", "4", "5"]
-    assert lines[0][-1] == "mnist-scale-hssl"  # table 1's run
+    assert lines[0][-1] == "mnist-scale-hssl-all-streams"
     change = [line[3].value for line in lines if isinstance(line[3], Number)]
     first, last = (line[2].value for line in (lines[0], lines[-1]) if isinstance(line[2], Number))
     assert first is not None

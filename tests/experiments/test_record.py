@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,46 @@ def test_a_truncated_record_is_refused_at_every_length(tmp_path: Path) -> None:
             read(path)
     path.write_text(whole)
     read(path)
+
+
+CHANGES: list[tuple[tuple[str | int, ...], Any]] = [
+    (("seed",), 7),
+    (("configuration", "trainer", "epochs"), 500),
+    (("environment", "torch"), "9.9.9"),
+    (("evaluation", "knn", "accuracy"), 99.0),
+    (("metrics", 0, "epoch"), 5),
+    (("wall_seconds",), 1.0),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), CHANGES)
+def test_a_change_anywhere_is_found(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:
+    path = tmp_path / "record.json"
+    write(record(tmp_path, configuration()), path)
+    envelope = json.loads(path.read_text())
+    part = envelope["record"]
+    for name in place[:-1]:
+        part = part[name]
+    assert part[place[-1]] != value
+    path.write_text(json.dumps(envelope))
+    read(path)
+    part[place[-1]] = value
+    path.write_text(json.dumps(envelope))
+    with pytest.raises(DataError, match="changed after it was written"):
+        read(path)
+
+
+def test_a_configuration_of_another_run_is_found_even_with_a_new_checksum(tmp_path: Path) -> None:
+    found = record(tmp_path, configuration())
+    configured = {**found.configuration, "trainer": {**found.configuration["trainer"], "epochs": 500}}
+    path = tmp_path / "record.json"
+    write(found.model_copy(update={"configuration": configured}), path)
+    with pytest.raises(DataError, match="not the one that its identity is of"):
+        read(path)
+    # Fields that this version does not know cannot be held against anything.
+    later = tmp_path / "later.json"
+    write(found.model_copy(update={"configuration": {**found.configuration, "of_a_later_version": 1}}), later)
+    assert read(later).identity == found.identity
 
 
 def test_a_changed_number_is_found(tmp_path: Path) -> None:

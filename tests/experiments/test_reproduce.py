@@ -170,12 +170,12 @@ def test_the_record_of_another_run_is_a_failure_and_stays(folder: GridFolder, ma
 
 
 def test_runs_are_made_by_seed_and_shared_ones_once() -> None:
-    chosen = cells(["table1", "figure2-base-space"], ["mnist"], ["scale"])
+    chosen = cells(["table1", "figure2-base-space", "figure2-distance"], ["mnist"], ["scale"], "smoke")
     found = tasks(chosen, (0, 1), "smoke", {"trainer.epochs": "1"})
     names = [task.name for task in found]
-    assert len(names) == len(set(names)) == 2 * (4 + 4)
+    assert len(names) == len(set(names)) == 2 * (4 + 5 + 5)
     assert names[0] == "mnist-scale-assl-smoke-seed0"
-    assert all("seed0" in name for name in names[:8])
+    assert all("seed0" in name for name in names[:14])
     assert {task.config.trainer.epochs for task in found} == {1}
     assert len({task.config.identity() for task in found}) == len(found)
 

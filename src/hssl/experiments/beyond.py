@@ -82,11 +82,14 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "kernels",
                 "Rotations: kernels of one rotation, or full p4 kernels",
                 "Equation 4 sums over all elements of the input group; the paper's rotated copies of the basis mix no "
-                "rotations. What is the sum over all four worth?",
+                "rotations. What is the sum over all four worth, with the four times as many weights that it takes?",
                 "Keller et al. 2022, appendix B and equation 4; Cohen and Welling 2016, section 6",
                 _structured("rotation"),
                 _EVERY,
-                {"one": {"views.streams": "all"}, "p4": {"backbone.full_extent": True}},
+                {
+                    "one": {"views.streams": "all"},
+                    "p4": {"backbone.full_extent": True, "views.streams": "all"},
+                },
             ),
             Study(
                 "basis",
@@ -116,7 +119,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "Keller et al. 2022, appendix B; docs/decisions.md, row 4",
                 _structured("rotation", "scale"),
                 _SELF_SUPERVISED,
-                {"pooled": {"views.streams": "all"}, "joint": {"views.joint": True}},
+                {
+                    "pooled": {"views.streams": "all"},
+                    "joint": {"views.joint": True, "views.streams": "all"},
+                },
             ),
         )
     }

@@ -16,7 +16,8 @@ from hssl.experiments.manifest import ARTEFACTS, Artefact, Cell, cells
 from hssl.experiments.record import Measure, RunRecord
 from hssl.experiments.tables import DATASETS, NONE, Summary, summarise
 
-_NAME = re.compile(r"(?P<run>.+)-(?P<budget>smoke|quick|paper)-seed(?P<seed>\d+)")
+NAME = re.compile(r"(?P<run>.+)-(?P<budget>smoke|quick|paper)-seed(?P<seed>\d+)")
+"""Of a run: 'RECIPE-BUDGET-seedN', with what is changed after the recipe."""
 TITLES: dict[Artefact, str] = {
     "table1": "Table 1: networks with structure",
     "table2": "Table 2: networks without structure",
@@ -105,7 +106,7 @@ def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> l
     failed: dict[str, int] = {}
     budgets = set()
     for name in (*records, *failures):
-        match = _NAME.fullmatch(name)
+        match = NAME.fullmatch(name)
         if match is None:
             raise DataError(f"'{name}' is not the name of a run", accepted="RECIPE-BUDGET-seedN")
         budgets.add(match["budget"])
@@ -119,11 +120,11 @@ def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> l
         )
     every = cells(ARTEFACTS, tuple(paper.EPOCHS), budget=cast(BudgetName, next(iter(budgets), "quick")))
     made = by_run.keys() | failed.keys()
-    # A study whose only run is one of the paper's has not been begun, nor a figure whose only run is a table's.
-    of_tables = {cell.run for cell in every if cell.artefact.startswith("table")}
+    # A study whose only runs are the paper's has not been begun, nor a figure whose only runs are a table's or study's.
     of_the_paper = {cell.run for cell in every if cell.study is None}
+    of_others = {cell.run for cell in every if cell.artefact.startswith("table") or cell.study is not None}
     begun = {
-        _whole(cell) for cell in every if cell.run in made - (of_the_paper if cell.study is not None else of_tables)
+        _whole(cell) for cell in every if cell.run in made - (of_the_paper if cell.study is not None else of_others)
     }
     return [
         Entry(cell, tuple(sorted(by_run.get(cell.run, ()), key=lambda record: record.seed)), failed.get(cell.run, 0))

@@ -40,6 +40,9 @@ _DISTANCES: dict[Transformation, tuple[float | None, ...]] = {
     "scale": (0.0064, 0.0625, 0.1089, 0.25, 0.4356, None),
 }
 
+# What is sampled of the streams changes along both axes, and with it what BatchNorm sees.
+_EVERY_POINT: Mapping[str, Any] = MappingProxyType({"views.streams": "all"})
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -54,7 +57,8 @@ class Cell:
         expected: the paper's number; None for points of figures, whose numbers the paper does not print.
         study: beyond the paper, the question that the cell belongs to (a name out of `beyond.STUDIES`); None elsewhere.
         variant: beyond the paper, the answer that it tries ('nt-xent', 'all').
-        budget: beyond the paper, the budget that `changes` are over: what its recipes have already is no change.
+        budget: of figures and beyond the paper, the budget that `changes` are over: what its recipes have already is no
+            change.
     """
 
     artefact: Artefact
@@ -93,7 +97,7 @@ class Cell:
 
         Raises:
             ConfigurationError: no such budget, or fields that do not hold.
-            ValueError: a study's cell of another budget.
+            ValueError: a figure's or study's cell of another budget.
         """
         if self.budget not in (None, budget):
             raise ValueError(f"{self.run} is a cell of the budget {self.budget}, not of {budget}")
@@ -114,8 +118,8 @@ def cells(
             the paper, 'beyond' every study.
         datasets: of the tables' rows; None for all, and for CIFAR-10 in figure 2, as in the paper.
         transformations: None for all.
-        budget: of the runs. It matters beyond the paper alone, where a variant that the budget's recipes have already
-            is the recipe's run.
+        budget: of the runs. What a figure or a study asks for and the budget's recipes have already is the recipe's
+            run.
 
     Raises:
         ConfigurationError: a name that there is not (the nearest is named), or a choice that leaves no cell.
@@ -138,7 +142,7 @@ def cells(
             found += [cell for stem in rows for cell in _cells_beyond(STUDIES[name], stem, budget)]
         else:
             of_the_paper = [stem for stem in rows if stem.row is not None]
-            found += [cell for stem in of_the_paper for cell in _cells_of(cast(Artefact, name), stem, datasets)]
+            found += [cell for stem in of_the_paper for cell in _cells_of(cast(Artefact, name), stem, datasets, budget)]
     if not found:
         raise ConfigurationError(
             "there is no cell there",
@@ -162,7 +166,7 @@ def _cells_beyond(study: Study, stem: Stem, budget: BudgetName) -> Iterable[Cell
             yield Cell("beyond", stem, mode, changes=over, study=study.name, variant=variant, budget=budget)
 
 
-def _cells_of(artefact: Artefact, stem: Stem, datasets: Sequence[str] | None) -> Iterable[Cell]:
+def _cells_of(artefact: Artefact, stem: Stem, datasets: Sequence[str] | None, budget: BudgetName) -> Iterable[Cell]:
     assert stem.row is not None
     dataset, transformation, kind = stem.row
     if artefact in ("table1", "table2"):
@@ -174,16 +178,21 @@ def _cells_of(artefact: Artefact, stem: Stem, datasets: Sequence[str] | None) ->
     structured = kind in ("Rot-Eq.", "CNN", "SESN")
     if not structured or (datasets is None and dataset != FIGURE_DATASET):
         return
+    plain = recipe(recipe_name(stem.name, "h-ssl"), budget)
+    for value, changes in _points(artefact, transformation, dataset):
+        over = effective({**_EVERY_POINT, **changes}, plain)
+        yield Cell(artefact, stem, "h-ssl", value, over, budget=budget)
+
+
+def _points(
+    artefact: Artefact, transformation: Transformation, dataset: paper.Dataset
+) -> Iterable[tuple[float | None, Mapping[str, Any]]]:
     if artefact == "figure2-distance":
         for distance in _DISTANCES[transformation]:
-            changes = {} if distance is None else {"views.max_distance": distance}
-            yield Cell(artefact, stem, "h-ssl", distance, MappingProxyType(changes))
+            yield distance, {"views.max_distance": distance}
         return
-    extents = _PATCHES[dataset] if transformation == "translation" else _BASE_SIZES[transformation]
-    for extent in extents:
-        size: Any = (extent, extent) if transformation == "translation" else extent
-        # A recipe's own g0 is a single element.
-        yield Cell(artefact, stem, "h-ssl", extent, MappingProxyType({} if extent == 1 else {"views.base_size": size}))
+    for extent in _PATCHES[dataset] if transformation == "translation" else _BASE_SIZES[transformation]:
+        yield extent, {"views.base_size": (extent, extent) if transformation == "translation" else extent}
 
 
 def _known(names: Iterable[str], known: Sequence[str], kind: str) -> None:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hssl.config import Config, Mode, Transformation, parse
-from hssl.errors import DataError, RunFolderError
+from hssl.errors import DataError, HsslError, RunFolderError
 from hssl.files import write_atomically
 
 FORMAT = "hssl run record"
@@ -205,9 +205,20 @@ def read(path: Path) -> RunRecord:
             remedy="collect it again from its run's folder",
         )
     try:
-        return RunRecord.model_validate(envelope["record"])
+        record = RunRecord.model_validate(envelope["record"])
     except ValidationError as error:
         raise DataError(f"the record {path} does not hold", arrived=_first_problem(error)) from None
+    try:
+        identity = parse(record.configuration).identity()
+    except HsslError:  # of a later version
+        return record
+    if identity != record.identity:
+        raise DataError(
+            f"the record {path} was changed after it was written",
+            arrived="a configuration that is not the one that its identity is of",
+            remedy="collect it again from its run's folder",
+        )
+    return record
 
 
 def read_all(folder: Path) -> list[RunRecord]:

@@ -10,9 +10,10 @@ from hssl.errors import DataError, HsslError
 from hssl.experiments.claim_tables import summary
 from hssl.experiments.effects import effects
 from hssl.experiments.entries import Entry, entries
+from hssl.experiments.grid_records import grid_records
 from hssl.experiments.markdown import markdown_table
 from hssl.experiments.paper_cost import paper_cost
-from hssl.experiments.record import RunRecord, read
+from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import comparison_table, provenance, to_markdown
 from hssl.files import write_atomically
 
@@ -23,10 +24,10 @@ def records_of(folder: Path) -> dict[str, RunRecord]:
     Raises:
         DataError: there is none, or one of them does not hold.
     """
-    files = sorted((folder / "records").glob("*.json"))
-    if not files:
-        raise DataError(f"there are no records in {folder / 'records'}", remedy="hssl reproduce makes them")
-    return {file.stem: read(file) for file in files}
+    records, wrong = grid_records(folder)
+    if wrong:
+        raise DataError(f"not every record in {folder / 'records'} holds", arrived=next(iter(wrong.values())))
+    return records
 
 
 def readme_parts(records: Mapping[str, RunRecord]) -> dict[str, str]:

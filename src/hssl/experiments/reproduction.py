@@ -10,9 +10,9 @@ from pathlib import Path
 from hssl.errors import DataError
 from hssl.experiments.cell import GridFolder
 from hssl.experiments.contents import Report, report_of
+from hssl.experiments.grid_records import grid_records
 from hssl.experiments.markdown import markdown
 from hssl.experiments.page import document, prose
-from hssl.experiments.record import read
 from hssl.experiments.script import SORT
 from hssl.experiments.sections import contents, to_html
 from hssl.files import claimed, remove_leftovers, write_atomically
@@ -28,15 +28,7 @@ def write_reproduction(out: Path) -> Path:
     # Several grids may work on the folder. Each writes what it finds there once the others have written: the last one
     # finds all of it.
     with claimed(out) if out.is_dir() else nullcontext():
-        files = sorted((out / "records").glob("*.json"))
-        if not files:
-            raise DataError(f"there are no records in {out / 'records'}", remedy="hssl reproduce makes them")
-        records, failures = {}, {}
-        for file in files:
-            try:
-                records[file.stem] = read(file)
-            except DataError as error:
-                failures[file.stem] = str(error)
+        records, failures = grid_records(out)
         if not records:
             raise DataError(f"no record in {out / 'records'} holds", arrived=next(iter(failures.values())))
         for file in sorted((out / "failures").glob("*.txt")):

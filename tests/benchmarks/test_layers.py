@@ -1,12 +1,15 @@
 """The layers that are measured are those of the networks, and both sides compute the same."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from benchmarks.fake_results import ROWS
+from hssl.benchmarks import layers
 from hssl.benchmarks.layers import NETWORKS, cases, geometric_mean, group_of, measure
+from hssl.benchmarks.timing import Turns, in_turns
 from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, RowLayout, SteerableConv2d
 from laws import error
 
@@ -99,3 +102,22 @@ def test_turned_rows_give_the_plain_features(kind: type, monkeypatch: pytest.Mon
 
 def test_the_mean_counts_each_layer_as_often_as_its_network_has_it() -> None:
     assert geometric_mean(ROWS["layers"]) == pytest.approx((1 * 8 * 8) ** (1 / 3))
+
+
+@pytest.mark.parametrize("transformation", ["translation", "rotation", "scale"])
+@pytest.mark.parametrize("kind", [LiftingConv2d, GroupConv2d])
+def test_each_side_is_timed_under_its_own_plan(
+    kind: type, transformation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = next(c for c in cases(1 / 16) if isinstance(c.layer, kind) and c.transformation == transformation)
+    seen: dict[str, set[str]] = {}
+
+    def watched(contestants: dict[str, Callable[[], None]], *_: object) -> Turns:
+        for name, work in contestants.items():
+            work()
+            seen[name] = {getattr(case.layer, "plan", "")}
+        return in_turns(contestants, 1, CPU)
+
+    monkeypatch.setattr(layers, "in_turns", watched)
+    measure(case, 1, CPU)
+    assert seen == {"plain": {"plain"}, "planned": {"auto"}}

@@ -30,7 +30,7 @@ def test_every_measurement_is_on_the_page(tmp_path: Path) -> None:
         "16,384",
         "CPU: made up",
         "abcdef0",
-        "**25%** of it",
+        "(**25%**)",
     ):
         assert words in text, words
     for name in ("roofline", "loss", "growth"):

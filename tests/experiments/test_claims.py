@@ -133,6 +133,7 @@ ALL = "mnist-scale-hssl-all-streams"
         ([90, 91, 93, 94, 95], claims.RISES),
         ([95, 94, 93, 91, 90], claims.FALLS),
         ([93, 93.1, 93, 92.9, 93], claims.CONSTANT),
+        ([90, 92, 93.5, 92, 90], claims.UNDECIDED),  # a hump
         ([93, 93.1, 93.3, 93.5, 93.6], f"{claims.RISES}, by under 2 points"),
     ],
 )
@@ -165,3 +166,61 @@ def test_the_trends_of_all_rows_are_one_family(tmp_path: Path) -> None:
         smallest, largest = sorted(item.p[place] for item in alone)
         expected = min(1, 2 * smallest), max(min(1, 2 * smallest), largest)
         assert sorted(item.p[place] for item in both) == pytest.approx(expected)
+
+
+TABLE2 = {f"mnist-scale-cnn-{mode}": [mean - 0.2, mean, mean + 0.2]
+          for mode, mean in {"assl": 95.0, "hssl": 87.0, "frozen": 87.1}.items()}  # fmt: skip
+
+
+def test_nothing_learned_takes_a_control_that_learns(tmp_path: Path) -> None:
+    (item,) = claims.against_frozen(entries(grid(tmp_path / "learns", SEEDS | TABLE2)))
+    assert item.verdict == claims.NOTHING_LEARNED
+    assert item.control is not None
+    assert item.control.verdict == claims.LEARNED
+    short = TABLE2 | {"mnist-scale-cnn-assl": [87.0, 87.1, 87.2]}
+    (item,) = claims.against_frozen(entries(grid(tmp_path / "short", SEEDS | short)))
+    assert item.verdict == claims.NO_CONTROL
+    learned = TABLE2 | {"mnist-scale-cnn-hssl": [93.0, 93.1, 93.2]}
+    (item,) = claims.against_frozen(entries(grid(tmp_path / "learned", SEEDS | learned)))
+    assert item.verdict == claims.LEARNED
+
+
+def test_what_is_compared_with_random_weights_is_h_ssl(tmp_path: Path) -> None:
+    (item,) = claims.against_frozen(entries(grid(tmp_path, SEEDS | TABLE2)))
+    assert item.one == summarise(TABLE2["mnist-scale-cnn-hssl"])
+    assert item.other == summarise(TABLE2["mnist-scale-cnn-frozen"])
+    assert item.control is not None
+    assert item.control.one == summarise(TABLE2["mnist-scale-cnn-assl"])
+    assert item.control.other == item.other
+
+
+def test_ours_are_tested_against_the_papers_as_one_family(tmp_path: Path) -> None:
+    found = claims.against_paper(entries(grid(tmp_path, SEEDS | TABLE2)))
+    assert len(found) == 8
+    (item,) = (item for item in found if item.row == "MNIST · scale · CNN (6 x CHW), A-SSL")
+    assert item.one == summarise(TABLE2["mnist-scale-cnn-assl"])
+    assert item.other == Summary(95.2, 0.1, 3)
+    alone = [stats.ttest_ind_from_stats(i.one.mean, i.one.std, 3, i.other.mean, i.other.std, 3, equal_var=False).pvalue
+             for i in found if i.one is not None and i.other is not None]  # fmt: skip
+    for place, p in enumerate(sorted(alone)):
+        (there,) = (i for i, own in zip(found, alone, strict=True) if own == p)
+        assert there.p[0] >= min(1, (8 - place) * p) * (1 - 1e-9)
+    assert min(i.p[0] for i in found) == pytest.approx(min(1, 8 * min(alone)))
+
+
+def test_linear_probe_and_knn_have_verdicts_of_their_own(tmp_path: Path) -> None:
+    found = entries(grid(tmp_path, SEEDS))
+    told = claims.by_other_measures(STRUCTURE, found)
+    assert told.keys() == {"linear probe", "kNN"}
+    (row,) = told["kNN"]
+    entry = next(e for e in found if e.cell.run == "mnist-scale-hssl" and e.cell.artefact == "table1")
+    assert told["kNN"][row].one == entry.knn
+    assert told["linear probe"][row].one == entry.linear_probe
+
+
+def test_a_verdict_with_two_sides_errs_no_more_often() -> None:
+    """One-sided at 5 % a side would be wrong in 10 % of families; the interval reaches beyond zero."""
+    (item,) = assess(NO_STRUCTURE, [row([90.0, 90.9, 91.4], [91.7, 92.6, 91.5])])
+    assert item.told is not None
+    assert item.told.low < 0 < item.told.high
+    assert item.verdict == claims.UNDECIDED

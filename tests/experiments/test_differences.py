@@ -1,5 +1,7 @@
 """Intervals and tests of a difference against a library's own."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -68,6 +70,7 @@ def test_one_side_of_equivalence() -> None:
 
 
 RISING = [[90.1, 90.5], [91.2, 90.9], [92.4, 92.0]]
+HUMP = [[90.0, 90.2, 89.8], [92.0, 92.2, 91.8], [93.4, 93.6, 93.2], [92.0, 92.2, 91.8], [90.0, 90.2, 89.8]]
 
 
 def test_a_trend_is_the_rise_of_the_line_of_least_squares() -> None:
@@ -86,6 +89,22 @@ def test_a_trend_is_the_rise_of_the_line_of_least_squares() -> None:
     assert turned.mean == pytest.approx(-found.mean)
 
 
-@pytest.mark.parametrize("places", [[], [[1.0, 2.0]], [[1.0], [2.0, 3.0]], [[1.0, 1.0], [2.0, 2.0]]])
+def test_places_are_within_a_margin_where_any_two_are() -> None:
+    found = trend(RISING)
+    assert found is not None
+    inside = math.sqrt(sum(np.var(runs, ddof=1) for runs in RISING) / 3)
+    farthest = np.mean(RISING[2]) - np.mean(RISING[0])
+    assert found.within(4) == pytest.approx(stats.t.cdf((farthest - 4) / inside, 3))
+    # A hump has no slope, and is not constant for that.
+    hump = trend(HUMP)
+    assert hump is not None
+    assert abs(hump.mean) < 1e-9
+    assert hump.within(2) > 0.5
+    assert hump.within(4) < 0.05
+
+
+@pytest.mark.parametrize(
+    "places", [[], 2 * [[1.0, 2.0]], [[1.0], [2.0, 3.0], [1.0, 2.0]], [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]]
+)
 def test_no_trend_without_places_runs_and_spread(places: list[list[float]]) -> None:
     assert trend(places) is None

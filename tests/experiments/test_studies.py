@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from experiments.fake_grid import SEEDS, grid
 from hssl.experiments import claims
+from hssl.experiments.beyond import STUDIES
 from hssl.experiments.blocks import Number
 from hssl.experiments.differences import difference
 from hssl.experiments.entries import entries
-from hssl.experiments.studies import studies
+from hssl.experiments.studies import begun, compare, studies
 from hssl.experiments.tables import summarise
 
 ACCURACIES = SEEDS | {
@@ -37,6 +40,23 @@ def test_variants_stand_side_by_side(tmp_path: Path) -> None:
     assert isinstance(shown, Number)
     assert shown.value == told.mean
     assert [line[-1] for line in table.lines] == [claims.EQUAL, claims.DIFFERENT]
+
+
+def test_the_comparisons_of_a_study_are_one_family(tmp_path: Path) -> None:
+    found = entries(grid(tmp_path, ACCURACIES, study="loss"))
+    study = STUDIES["loss"]
+    items = {item.mode: item for item in compare(study, begun(study, found))}
+    raw = {}
+    for mode, item in items.items():
+        name = "mnist-scale-" + mode.replace("-", "")
+        assert item.tested.one == summarise(ACCURACIES[f"{name}-nt-xent"])
+        assert item.tested.other == summarise(ACCURACIES[name])
+        told = difference(item.tested.one, item.tested.other)
+        assert told is not None
+        raw[mode] = told.p
+    smallest, largest = sorted(raw, key=lambda mode: raw[mode])
+    assert items[smallest].tested.p[0] == pytest.approx(min(1, 2 * raw[smallest]))
+    assert items[largest].tested.p[0] == pytest.approx(max(raw[largest], min(1, 2 * raw[smallest])))
 
 
 def test_single_runs_are_not_tested(tmp_path: Path) -> None:

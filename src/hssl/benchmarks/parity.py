@@ -23,7 +23,6 @@ class Difference:
         difference: of the means.
         standard_error: of the difference, from both sample variances; NaN with a single run on a side.
         runs: on each side.
-        faster: how many times shorter training took, the ratio of the median seconds an epoch.
     """
 
     name: str
@@ -32,7 +31,6 @@ class Difference:
     difference: float
     standard_error: float
     runs: tuple[int, int]
-    faster: float
 
 
 def differences(sampled: Sequence[RunRecord], everything: Sequence[RunRecord]) -> list[Difference]:
@@ -52,7 +50,6 @@ def differences(sampled: Sequence[RunRecord], everything: Sequence[RunRecord]) -
             continue
         if len({_but_streams(record) for side in sides for record in side}) > 1:
             raise DataError(f"runs of {recipe} differ in more than seed and streams", remedy="train both sides alike")
-        pace = [statistics.median(line["seconds"] for record in side for line in record.metrics) for side in sides]
         for measure, label in MEASURES.items():
             values = [
                 [entry.accuracy for record in side if (entry := getattr(record.evaluation, measure)) is not None]
@@ -72,7 +69,6 @@ def differences(sampled: Sequence[RunRecord], everything: Sequence[RunRecord]) -
                     difference=means[0] - means[1],
                     standard_error=error,
                     runs=(len(values[0]), len(values[1])),
-                    faster=pace[1] / pace[0],
                 )
             )
     return found
@@ -87,11 +83,10 @@ def as_table(found: Sequence[Difference]) -> tuple[tuple[str, ...], list[tuple[s
             f"{entry.everything:.1f}",
             f"{entry.difference:+.2f} ± {entry.standard_error:.2f}",
             " and ".join(map(str, entry.runs)),
-            f"{entry.faster:.1f}x",
         )
         for entry in found
     ]
-    return ("accuracy %", "sampled", "all", "difference ± SE", "runs", "training"), lines
+    return ("accuracy %", "sampled", "all", "difference ± SE", "runs"), lines
 
 
 def _but_streams(record: RunRecord) -> str:

@@ -12,6 +12,7 @@ from hssl.benchmarks import parity, plots, scaling
 from hssl.benchmarks.run import KINDS, ratio, table
 from hssl.errors import DataError, HsslError
 from hssl.experiments.record import read_all
+from hssl.experiments.tables import provenance
 from hssl.files import write_atomically
 
 _TITLES = {
@@ -32,9 +33,9 @@ _WORDS = {
     ),
     "layers": (
         "Forward and backward of one layer with all streams, at full width, by the plan that the cost model chooses,\n"
-        "against the plain formulation. No stream is left out here: this is what the arithmetic alone gives. Where\n"
-        "the plan is the plain formulation itself, the table says that both are the same code: such a ratio is 1, and\n"
-        "how far the measured one is from it shows the noise.\n"
+        "against the plain formulation. No stream is left out here: this is what arithmetic and memory layout give.\n"
+        "Where the plan is the plain formulation itself, the table says that both are the same code: such a ratio is\n"
+        "1, and how far the measured one is from it shows the noise.\n"
         "Shortcuts (1 x 1) have no plan: their sides differ in the layout of memory alone. Networks of rotations turn\n"
         "the images instead of the filters: turning them is part of their first layer's time, and the layers behind\n"
         "it get maps that are turned already, as in the network."
@@ -60,8 +61,17 @@ _PLOTS: dict[str, tuple[str, str, Callable[[dict[str, Any], Path], None]]] = {
 }
 
 
-def page(results: dict[str, dict[str, Any]], folder: Path, found: Sequence[parity.Difference] = ()) -> str:
-    """The page in Markdown, with what sampled streams do to accuracy; its plots are drawn into `folder`."""
+def page(
+    results: dict[str, dict[str, Any]], folder: Path, found: Sequence[parity.Difference] = (), made: str = ""
+) -> str:
+    """The page in Markdown, with what sampled streams do to accuracy; its plots are drawn into `folder`.
+
+    Args:
+        results: measurements by kind.
+        folder: of the plots.
+        found: accuracies with sampled streams against all of them.
+        made: how the runs behind those were made.
+    """
     parts = [
         "# What it costs, measured",
         "Measured by `hssl bench` and rendered from the JSON files in `results/bench`; nothing here is typed by hand.\n"
@@ -89,8 +99,8 @@ def page(results: dict[str, dict[str, Any]], folder: Path, found: Sequence[parit
                 f"Geometric mean over the networks' layers **{result['geometric_mean']:.2f}x**; the least with a plan "
                 f"of its own is {name}: {ratio(slowest['speedup'])}."
             )
-        if kind == "scaling" and (told := _at_the_papers_batch(result["rows"])):
-            parts.append(told)
+        if kind == "scaling":
+            parts += _of_scaling(result["rows"])
         if kind in _PLOTS:
             name, title, draw = _PLOTS[kind]
             draw(result, folder / name)
@@ -101,22 +111,37 @@ def page(results: dict[str, dict[str, Any]], folder: Path, found: Sequence[parit
         parts.append(
             "A-SSL and H-SSL compute only the streams that their pairs read; BatchNorm then sees a sample of what it\n"
             "would see of all. The same recipes with `--views.streams sampled` and `all`, quick budget; SE is the\n"
-            "standard error of the difference of the means. The last column is how much shorter an epoch took."
+            "standard error of the difference of the means."
         )
+        if made:
+            parts.append(made)
         parts.append(_markdown(*parity.as_table(found)))
     return "\n\n".join(parts) + "\n"
 
 
-def _at_the_papers_batch(rows: Sequence[dict[str, Any]]) -> str | None:
-    """Memory of one step beside the plain formulation's."""
+def _of_scaling(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Memory of one step at the paper's batch, and time at a short budget's width, beside the plain formulation's."""
+    told = []
     peaks = {row["formulation"]: row["megabytes"] for row in rows if row["axis"] == scaling.PAPER}
-    if not {"plain", "sampled"} <= peaks.keys():
-        return None
-    return (
-        f"At the paper's batch of {scaling.PAPER_BATCH} one step adds {peaks['sampled'] / 1000:.1f} GB to a process's "
-        f"peak memory where the plain formulation adds {peaks['plain'] / 1000:.1f} GB: "
-        f"**{peaks['sampled'] / peaks['plain']:.0%}** of it."
-    )
+    if {"plain", "sampled", "all streams"} <= peaks.keys():
+        plain = peaks["plain"]
+        sides = " and ".join(
+            f"{peaks[name] / 1000:.1f} GB with {words} (**{peaks[name] / plain:.0%}**)"
+            for name, words in (("all streams", "all streams, as in the paper"), ("sampled", "sampled ones"))
+        )
+        told.append(
+            f"At the paper's batch of {scaling.PAPER_BATCH:,} a single step adds {sides} to a process's peak memory, "
+            f"where the plain formulation adds {plain / 1000:.1f} GB. A peak is of one process and varies between them."
+        )
+    narrow = {row["formulation"]: row["seconds"] for row in rows if (row["axis"], row["value"]) == ("width", 0.25)}
+    if {"plain", "sampled", "all streams"} <= narrow.keys():
+        told.append(
+            f"At a quarter of the width, which short budgets have, sampled streams are "
+            f"{narrow['plain'] / narrow['sampled']:.1f} and all streams {narrow['plain'] / narrow['all streams']:.2f} "
+            "times as fast as the plain formulation: there, plans gain little and nearly all comes from the streams "
+            "that are left out."
+        )
+    return told
 
 
 def main(arguments: list[str]) -> int:
@@ -130,8 +155,10 @@ def main(arguments: list[str]) -> int:
         if not results:
             raise DataError("there are no measurements to render", arrived=source, remedy="make bench")
         sides = [source / "streams" / streams for streams in ("sampled", "all")]
-        found = parity.differences(*map(read_all, sides)) if all(side.is_dir() for side in sides) else []
-        write_atomically(target, page(results, target.parent / target.stem, found))
+        runs = list(map(read_all, sides)) if all(side.is_dir() for side in sides) else []
+        found = parity.differences(*runs) if runs else []
+        made = provenance([record for side in runs for record in side]) if runs else ""
+        write_atomically(target, page(results, target.parent / target.stem, found, made))
     except HsslError as error:
         print(error, file=sys.stderr)
         return 2

@@ -9,26 +9,34 @@ from hssl.experiments import claims, paper
 from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value, signed
 from hssl.experiments.claims import MARGIN, SIGNIFICANT, Claim, Tested
 from hssl.experiments.entries import TITLES, Entry
+from hssl.experiments.tables import NONE
 
 HOW = (
     "Welch's t-test; equivalence by two one-sided tests (Schuirmann 1987) with a margin of "
     f"{MARGIN:g} points that is fixed in the code. A p-value below {SIGNIFICANT:g} refutes what its heading says. "
     "The p-values of a column are corrected for their number by Holm's method; intervals are 95 %, each for its row "
-    "alone. Undecided is shown neither way: the runs are too few or spread too far."
+    "alone. Undecided is shown neither way: the runs are too few or spread too far. Accuracies are those of the "
+    "readout, the paper's measure; the same tests by linear probe and kNN stand in the last columns, and where they "
+    "disagree the claim hangs on how features are read."
 )
 
 
 _WHY = {
     claims.STRUCTURE: (
-        "In an equivariant network both compare the same pairs of features, so both should learn the same (table 1). "
-        "Equality has a test of its own: two accuracies that are not shown to differ are not thereby equal."
+        "In an equivariant network both can compare the same pairs of features. For quarter turns they do, and theory "
+        "promises the same training; for translations the two protocols draw different pairs, and scales are "
+        "equivariant approximately: there it is what the paper found (table 1). Equality has a test of its own: two "
+        "accuracies that are not shown to differ are not thereby equal."
     ),
     claims.NO_STRUCTURE: (
-        "Without a homomorphism, what H-SSL takes for two views of an image are unrelated features (table 2)."
+        "Without a homomorphism, what H-SSL takes for two views of an image are unrelated features (table 2). The "
+        "p-values are two-sided."
     ),
     claims.FROZEN: (
         "To learn nothing is to be no better than the same network with random weights. The paper finds the two "
-        "similar; an accuracy far below frozen is no learning either."
+        "similar; an accuracy far below frozen is no learning either. The control is A-SSL, which does not need the "
+        "structure: where it is not shown to be better than random weights by the same test, training was too short "
+        "to tell, and nothing is concluded."
     ),
 }
 
@@ -49,6 +57,10 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
         told = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
         counts = [f"{number} {words}" for words, number in told.items() if number]
         points.append(f"Of {len(rows)} accuracies that the paper has too: {', '.join(counts)}.")
+    if points:
+        points.append(
+            "All of these are of the readout. Linear probe and kNN can tell otherwise, and stand beside it below."
+        )
     if not points:
         return None
     text = [
@@ -92,7 +104,9 @@ def agreement(found: Sequence[Entry]) -> Section | None:
         return None
     text = (
         f"The paper prints mean and standard deviation of {paper.RUNS} runs with one decimal. They are tested against "
-        f"ours as above, all {len(rows)} accuracies as one family, its ± taken as a sample standard deviation."
+        f"ours as above, all {len(rows)} accuracies as one family, its ± taken as a sample standard deviation of "
+        f"{paper.RUNS} runs. It does not say which deviation it is, and prints one decimal: a verdict whose p-value is "
+        f"near {SIGNIFICANT:g} may hang on that."
     )
     points = []
     for verdict, words in _AGAINST_PAPER.items():
@@ -110,15 +124,25 @@ def counted(rows: Sequence[Tested]) -> str:
 
 def _claim(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry], name: str) -> Section:
     theirs = claims.papers_own(claim, found)
+    others = claims.by_other_measures(claim, found)
     minus = f"{_capital(claim.one)} − {claim.other}"
-    headings = ("Row", _capital(claim.one), _capital(claim.other), minus, *(f"p: {test}" for test in claim.hypotheses))
+    headings = ["Row", _capital(claim.one), _capital(claim.other), minus, *(f"p: {test}" for test in claim.hypotheses)]
+    controlled = any(item.control is not None for item in rows)
     lines: list[Line] = []
     for item in rows:
-        own = theirs[item.row]
-        verdict = Number(_interval(own), None if own.told is None else own.told.mean, below=(own.verdict,))
-        lines.append((item.row, *_measured(item, counts=False), item.verdict, verdict))
-    table = Table(name, (*headings, "Verdict", "In the paper"), tuple(lines))
-    return Section(claim.title, (_WHY[claim],), tables=(table,))
+        control = [_with_verdict(item.control)] if controlled else []
+        by_others = [_with_verdict(tested.get(item.row)) for tested in others.values()]
+        told = _measured(item, counts=False)
+        lines.append((item.row, *told, *control, item.verdict, _with_verdict(theirs.get(item.row)), *by_others))
+    headings += ["Control: A-SSL − frozen"] if controlled else []
+    headings += ["Verdict", "In the paper", *(f"By {measure}" for measure in others)]
+    return Section(claim.title, (_WHY[claim],), tables=(Table(name, tuple(headings), tuple(lines)),))
+
+
+def _with_verdict(item: Tested | None) -> Number:
+    if item is None:
+        return Number(NONE)
+    return Number(_interval(item), None if item.told is None else item.told.mean, below=(item.verdict,))
 
 
 def _paper(rows: Sequence[Tested]) -> Table:

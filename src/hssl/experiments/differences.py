@@ -61,31 +61,63 @@ def difference(one: Summary | None, other: Summary | None) -> Difference | None:
     return _around(one.mean - other.mean, error, sum(squares) ** 2 / sum(parts))
 
 
-def trend(places: Sequence[Sequence[float]]) -> Difference | None:
-    """How much a straight line through all runs rises from the first place to the last.
+@dataclass(frozen=True)
+class Trend(Difference):
+    """How much the line of least squares through all runs of several places rises from the first place to the last.
 
-    Least squares over places that are one step apart, one variance for all of them. Runs that share a seed are taken
-    as independent; what a seed adds to all of its runs alike widens the interval.
+    Attributes:
+        gaps: between any two places' means, in size.
+        gap_errors: their standard errors, from the variance within places.
+        gap_freedom: its degrees of freedom.
+    """
+
+    gaps: tuple[float, ...]
+    gap_errors: tuple[float, ...]
+    gap_freedom: int
+
+    def within(self, margin: float) -> float:
+        """p-value against 'some two places differ by `margin` or more'.
+
+        The largest p-value of the pairs: all of them must be refuted, which needs no correction (Berger 1982).
+        """
+        from scipy import stats
+
+        pairs = zip(self.gaps, self.gap_errors, strict=True)
+        return max(float(stats.t.cdf((gap - margin) / error, self.gap_freedom)) for gap, error in pairs)
+
+
+def trend(places: Sequence[Sequence[float]]) -> Trend | None:
+    """The trend over places that are one step apart, one variance for all of them.
+
+    Runs that share a seed are taken as independent; what a seed adds to all of its runs alike widens the interval.
 
     Args:
         places: in their order, the runs of each.
 
     Returns:
-        None where there are fewer than two places, fewer than two runs in one of them, or no spread about the line.
+        None where there are fewer than three places, fewer than two runs in one of them, or no spread within places.
     """
-    if len(places) < 2 or any(len(runs) < 2 for runs in places):
+    if len(places) < 3 or any(len(runs) < 2 for runs in places):
         return None
     pairs = [(float(place), value) for place, runs in enumerate(places) for value in runs]
-    count = len(pairs)
-    middle = math.fsum(x for x, _ in pairs) / count
-    mean = math.fsum(y for _, y in pairs) / count
+    count, steps = len(pairs), len(places) - 1
+    middle, mean = (math.fsum(values) / count for values in zip(*pairs, strict=True))
     spread = math.fsum((x - middle) ** 2 for x, _ in pairs)
     slope = math.fsum((x - middle) * (y - mean) for x, y in pairs) / spread
-    rest = math.fsum((y - mean - slope * (x - middle)) ** 2 for x, y in pairs)
-    freedom = count - 2
-    steps = len(places) - 1
-    error = steps * math.sqrt(rest / freedom / spread)
-    return None if error < 1e-12 else _around(steps * slope, error, freedom)
+    about_line = math.fsum((y - mean - slope * (x - middle)) ** 2 for x, y in pairs) / (count - 2)
+    means = [math.fsum(runs) / len(runs) for runs in places]
+    freedom = count - len(places)
+    inside = math.fsum((value - m) ** 2 for runs, m in zip(places, means, strict=True) for value in runs) / freedom
+    if inside < 1e-18:
+        return None
+    two = [(one, other) for one in range(len(places)) for other in range(one)]
+    around = _around(steps * slope, steps * math.sqrt(about_line / spread), count - 2)
+    return Trend(
+        **vars(around),
+        gaps=tuple(abs(means[one] - means[other]) for one, other in two),
+        gap_errors=tuple(math.sqrt(inside / len(places[one]) + inside / len(places[other])) for one, other in two),
+        gap_freedom=freedom,
+    )
 
 
 def _around(mean: float, error: float, freedom: float) -> Difference:

@@ -19,6 +19,7 @@ from hssl.experiments.blocks import (
     signed,
 )
 from hssl.experiments.entries import TITLES, Entry
+from hssl.experiments.identical_pairs import identical_pairs
 from hssl.experiments.manifest import Artefact
 from hssl.experiments.plots import points
 from hssl.experiments.tables import DATASETS, MODES, NONE, Summary
@@ -94,12 +95,22 @@ def figure2(artefact: Artefact, found: Sequence[Entry]) -> Section | None:
             plots.append(Plot(of_stem[0].row, svg, "H-SSL, readout. Bars: sample standard deviation over runs"))
         first = of_stem[0].readout
         lines += [
-            (entry.row, Number(entry.place, entry.cell.value), _plain(entry), _change(entry, first), entry.cell.run)
+            (
+                entry.row,
+                Number(entry.place, entry.cell.value),
+                _plain(entry),
+                _change(entry, first),
+                _identical(entry),
+                entry.cell.run,
+            )
             for entry in of_stem
         ]
     axis = _AXES[artefact]
-    headings = ("Row", axis[0].upper() + axis[1:], "Accuracy", "% change", "Run")
-    caption = "% change: of the accuracy, against the row's first; what the paper plots."
+    headings = ("Row", axis[0].upper() + axis[1:], "Accuracy", "% change", "% identical", "Run")
+    caption = (
+        "% change: of the accuracy, against the row's first; what the paper plots. % identical: of the pairs, those "
+        "with g1 = g2, where there is nothing to bring together; it changes along the axis too."
+    )
     table = Table(artefact, headings, tuple(lines), caption, folded="As numbers")
     claim = claims.FIGURE2[artefact]
     text = f"{_TEXTS[artefact]} The paper prints this figure without numbers, for CIFAR-10; it says: '{claim.said}'."
@@ -119,9 +130,15 @@ def _trends(artefact: Artefact, found: Sequence[Entry]) -> Table:
         (*headings, *(f"p: {name}" for name in claim.hypotheses), "Verdict"),
         tuple(lines),
         "How much a straight line through all runs of a row rises from its first place to its last, the places one "
-        "step apart. A p-value below 0.05 refutes what its heading says; those of a column are corrected for their "
-        "number.",
+        "step apart. Constant is only what is so between any two places: a hump that rises and falls is none. A "
+        "p-value below 0.05 refutes what its heading says; those of rising and falling are two-sided, those of a "
+        "column corrected for their number.",
     )
+
+
+def _identical(entry: Entry) -> Number:
+    share = 100 * identical_pairs(entry.cell)
+    return Number(f"{share:.0f}" if share >= 10 else f"{share:.1f}", share)
 
 
 def _change(entry: Entry, first: Summary | None) -> Number:

@@ -46,7 +46,7 @@ def invented(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed records as a grid."""
     out = tmp_path_factory.mktemp("recorded")
-    shutil.copytree(RESULTS, out / "records")
+    shutil.copytree(RESULTS / "records", out / "records")
     write_reproduction(out)
     return out
 

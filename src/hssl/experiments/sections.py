@@ -12,7 +12,7 @@ from hssl.experiments.tables import MODES
 
 # Characters above which a heading or a cell of words may take several lines.
 _LONG_HEADING = 12
-_LONG_WORDS = 20
+_LONG_WORDS = 16
 _LONG_NAME = _LONG_LINE = 26
 # Columns below which a table is not as wide as the page, and above which it is set smaller.
 _FEW, _MANY = 5, 8

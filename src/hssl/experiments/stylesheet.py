@@ -185,7 +185,8 @@ footer {
   .below, .std { font-size: 0.85em; }
   thead th, tbody th, td.word { white-space: normal; } th:has(.swatch), td:has(.swatch) { white-space: nowrap; }
   tbody th.long { min-width: 6rem; } td.long, .below.long { min-width: 7rem; } th.long { min-width: 4rem; }
-  table.dense { font-size: 0.74rem; } table.dense th, table.dense td { padding-right: 0.4rem; }
+  table.dense { font-size: 0.74rem; } table.dense td.long { min-width: 4.4rem; }
+  table.dense th, table.dense td { padding-right: 0.3rem; }
   /* A button is not painted again where a heading is repeated on the next sheet; its text alone is. */
   table.sortable thead th button { display: contents; } table.sortable thead th button::after { content: none; }
   .contents { display: none; }

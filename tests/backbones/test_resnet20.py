@@ -1,6 +1,8 @@
 """The residual networks: stated shapes, the block and its skip."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -173,3 +175,20 @@ def test_bad_stages_are_refused(settings: dict[str, object], message: str) -> No
     good = {"widths": (8,), "strides": (1,), "blocks": 1, "resolution": 8}
     with pytest.raises(ConfigurationError, match=message):
         ResNet20(Rotations(), **{**good, **settings})  # type: ignore[arg-type]
+
+
+def test_training_on_large_maps_of_few_channels_leaves_memory_whole() -> None:
+    """A process of its own: where a gradient writes beside its memory, the process dies."""
+    code = """
+import torch
+from hssl.experiments.recipes import recipe
+from hssl.training.build import build_backbone
+torch.manual_seed(0)
+network = build_backbone(recipe("folder-translation-hssl", "smoke"), 3)
+images = torch.randn(32, 3, 64, 64)
+for _ in range(6):
+    network.maps(images).square().mean().backward()
+print("whole")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr

@@ -1,7 +1,11 @@
 """One matrix at every element and position."""
 
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Rotations, Scales
@@ -51,3 +55,30 @@ def test_bad_values_are_refused() -> None:
     for shape in ((1, 3, 5, 5), (1, 2, 4, 5, 5), (1, 3, 6, 5, 5)):
         with pytest.raises(SizeError, match=r"takes features \[batch, 3, 4, height, width\]"):
             layer(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("size", [8, 9])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_positions_are_taken_before_the_product(
+    size: int, channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same numbers as a strided convolution, whose gradient torch gets wrong in memory on a CPU."""
+    layer = PointwiseConv2d(3, 5, Scales([1.0, 1.5]), stride=2).double()
+    rows = torch.randn(4, 3, size, size, dtype=torch.float64)
+    rows = rows.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    strided = F.conv2d(rows.requires_grad_(), layer.weight, stride=2)
+    wanted = strided, *torch.autograd.grad(strided.square().sum(), (rows, layer.weight))
+    strides = []
+
+    def watched(values: Tensor, *arguments: Any, stride: int = 1, **named: Any) -> Tensor:
+        strides.append(stride)
+        return conv2d(values, *arguments, stride=stride, **named)
+
+    conv2d = F.conv2d
+    monkeypatch.setattr(F, "conv2d", watched)
+    out = layer.rows(rows)
+    found = out, *torch.autograd.grad(out.square().sum(), (rows, layer.weight))
+    assert strides == [1]
+    for one, other in zip(found, wanted, strict=True):
+        assert error(one, other) <= 1e-12
+    assert error(layer.rows(rows.roll(1, -1)), strided) > 1e-2

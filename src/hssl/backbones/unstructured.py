@@ -121,14 +121,16 @@ class _PlainBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(inside)
         self.conv2 = nn.Conv2d(inside, out_channels, 7, padding=3, bias=False)
         changes = stride != 1 or in_channels != out_channels
-        self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False) if changes else None
-        self.relu = nn.ReLU()
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False) if changes else None
+        self.relu, self.stride = nn.ReLU(), stride
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, O, H', W']."""
         a = self.relu(self.norm1(x))
         out = self.conv2(self.relu(self.norm2(self.conv1(a))))
-        return (x if self.shortcut is None else self.shortcut(a)) + out  # type: ignore[no-any-return]
+        # As `PointwiseConv2d.rows`: the positions first.
+        kept = a[..., :: self.stride, :: self.stride]
+        return (x if self.shortcut is None else self.shortcut(kept)) + out  # type: ignore[no-any-return]
 
 
 class PlainResNet20(_PlainBackbone):

@@ -58,7 +58,11 @@ class PointwiseConv2d(nn.Module):
 
     def rows(self, values: Tensor, layout: RowLayout | None = None) -> Tensor:
         """[R, C, H, W] -> [R, O, H', W']; every row sees the same matrix, whatever its stream."""
-        return F.conv2d(values, self.weight, self.bias, stride=self.stride)
+        # The positions are taken first: on a CPU the gradient of a strided 1x1 convolution of few channels writes
+        # beside its memory where maps are large and channels lie last (seen with torch 2.13: runs crashed).
+        if self.stride > 1:
+            values = values[..., :: self.stride, :: self.stride]
+        return F.conv2d(values, self.weight, self.bias)
 
     def materialize(self) -> PlainConv2d:
         """A plain convolution with the same output."""

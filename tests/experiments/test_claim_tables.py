@@ -44,7 +44,7 @@ def test_each_claim_has_a_line_a_row_and_the_papers_own_numbers(tmp_path: Path) 
     section = theory(entries(grid(tmp_path, SEEDS)))
     assert section is not None
     assert "Holm" in section.text[0]
-    assert [len(part.tables[0].lines) for part in section.parts] == [1, 1, 1]
+    assert [len(part.tables[0].lines) for part in section.parts] == [1, 1, 1, 1]
     line = section.parts[0].tables[0].lines[0]
     assert line[0] == "MNIST · scale · SESN"
     assert dict(zip(section.parts[0].tables[0].headings, line, strict=True))["Verdict"] == claims.EQUAL
@@ -53,7 +53,7 @@ def test_each_claim_has_a_line_a_row_and_the_papers_own_numbers(tmp_path: Path) 
 
 def test_counts_are_of_all_rows() -> None:
     rows = claims.assess(claims.STRUCTURE, [("a", None, None), ("b", None, None)])
-    assert counted(rows) == "not tested in 2 of 2 rows."
+    assert counted(rows) == "Not tested in 2 of 2 rows."
 
 
 def test_without_records_there_is_nothing_to_say() -> None:

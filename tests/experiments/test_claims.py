@@ -8,6 +8,7 @@ from scipy import stats
 
 from experiments.fake_grid import SEEDS, grid
 from hssl.experiments import claims
+from hssl.experiments.chance import chance_loss
 from hssl.experiments.claims import FROZEN, MARGIN, NO_STRUCTURE, STRUCTURE, Claim, assess, statements
 from hssl.experiments.entries import entries
 from hssl.experiments.tables import Summary, summarise
@@ -87,8 +88,11 @@ def _family(chance: np.random.Generator, gap: float, spread: float = 0.7) -> lis
 
 def test_claims_are_of_the_tables_rows(tmp_path: Path) -> None:
     found = entries(grid(tmp_path, SEEDS))
-    (with_structure,), (without,), (frozen,) = (rows for _, rows in claims.of_theory(found))
-    assert with_structure.row == "MNIST · scale · SESN"
+    (with_structure,), (learns,), (without,), (frozen,) = (rows for _, rows in claims.of_theory(found))
+    assert with_structure.row == learns.row == "MNIST · scale · SESN"
+    assert learns.one == with_structure.one
+    assert learns.control is not None
+    assert learns.control.one == with_structure.other
     assert without.row == frozen.row == "MNIST · scale · CNN (6 x CHW)"
     assert with_structure.one == summarise(SEEDS["mnist-scale-hssl"])
     assert with_structure.other == summarise(SEEDS["mnist-scale-assl"])
@@ -110,12 +114,12 @@ def test_ours_are_tested_against_the_papers(tmp_path: Path) -> None:
 def test_statements_are_sentences_with_the_numbers(tmp_path: Path) -> None:
     found = entries(grid(tmp_path, SEEDS))
     said = statements(found)
-    assert len(said) == 3
+    assert len(said) == 4
     item = claims.structure(found)[0]
     assert f"p = {item.p[0]:.2g} for 'equal'" in said[0]
     assert said[0].startswith("MNIST · scale · SESN, with structure: H-SSL - A-SSL")
     assert said[0].endswith("equal within 2 points.")
-    assert said[1].endswith("H-SSL below.")
+    assert said[2].endswith("H-SSL below.")
 
 
 def test_one_run_proves_nothing(tmp_path: Path) -> None:
@@ -224,3 +228,16 @@ def test_a_verdict_with_two_sides_errs_no_more_often() -> None:
     assert item.told is not None
     assert item.told.low < 0 < item.told.high
     assert item.verdict == claims.UNDECIDED
+
+
+def test_two_that_learned_nothing_are_not_thereby_one_training(tmp_path: Path) -> None:
+    records = grid(tmp_path, SEEDS)
+    assert claims.structure(entries(records))[0].verdict == claims.EQUAL
+    for name, record in records.items():
+        if name.startswith("mnist-scale-hssl-quick"):
+            stuck = tuple({**line, "train/loss": chance_loss(record)} for line in record.metrics)
+            records[name] = record.model_copy(update={"metrics": stuck})
+    assert claims.structure(entries(records))[0].verdict == claims.UNTRAINED
+    # The paper's own numbers are not spoiled by it.
+    (theirs,) = claims.papers_own(STRUCTURE, entries(records)).values()
+    assert theirs.verdict == claims.EQUAL

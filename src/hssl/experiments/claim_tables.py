@@ -28,6 +28,10 @@ _WHY = {
         "equivariant approximately: there it is what the paper found (table 1). Equality has a test of its own: two "
         "accuracies that are not shown to differ are not thereby equal."
     ),
+    claims.LEARNS: (
+        "What self-supervision is for. Beside it the same test of A-SSL. On MNIST the readout trains a layer of its "
+        "own, on random weights too, which need not be far behind; the linear probe has none."
+    ),
     claims.NO_STRUCTURE: (
         "Without a homomorphism, what H-SSL takes for two views of an image are unrelated features (table 2). The "
         "p-values are two-sided."
@@ -49,10 +53,10 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
         budget: of the runs.
         deviating: whether some have other settings than their recipes.
     """
-    points = [f"{claim.title}: {counted(rows)}" for claim, rows in claims.of_theory(found) if rows]
+    points = [f"{claim.title}? {counted(rows)}" for claim, rows in claims.of_theory(found) if rows]
     for artefact, claim in claims.FIGURE2.items():
         if rows := claims.figure2(artefact, found):
-            points.append(f"{TITLES[artefact].split(':')[0]}. {claim.title}: {counted(rows)}")
+            points.append(f"{TITLES[artefact].split(':')[0]}. {claim.title}? {counted(rows)}")
     if rows := claims.against_paper(found):
         told = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
         counts = [f"{number} {words}" for words, number in told.items() if number]
@@ -116,10 +120,11 @@ def agreement(found: Sequence[Entry]) -> Section | None:
 
 
 def counted(rows: Sequence[Tested]) -> str:
-    """'different in 1 of 8 rows, undecided in 7'."""
+    """'Different in 1 of 8 rows, undecided in 7.': what was decided comes first."""
     several = f" of {len(rows)} rows" if len(rows) > 1 else " of 1 row"
-    told = [f"{verdict} in {number}" for verdict, number in claims.count(rows).items()]
-    return ", ".join([told[0] + several, *told[1:]]) + "."
+    open_last = sorted(claims.count(rows).items(), key=lambda item: item[0] in claims.OPEN)
+    told = [f"{verdict} in {number}" for verdict, number in open_last]
+    return _capital(", ".join([told[0] + several, *told[1:]])) + "."
 
 
 def _claim(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry], name: str) -> Section:
@@ -130,11 +135,11 @@ def _claim(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry], name: s
     lines: list[Line] = []
     for item in rows:
         told = _measured(item, counts=False)
-        if controlled:  # beside a control there is no room for what the tables tell
+        if controlled:  # beside another test there is no room for what the tables tell
             told = (*told[2:], _with_verdict(item.control))
         lines.append((item.row, *told, item.verdict, _with_verdict(theirs.get(item.row))))
     if controlled:
-        headings = [*headings[2:], "Control: A-SSL − frozen"]
+        headings = [*headings[2:], "A-SSL − frozen"]
     table = Table(name, ("Row", *headings, "Verdict", "In the paper"), tuple(lines))
     others = claims.by_other_measures(claim, found)
     by_others: list[Line] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hssl.experiments.blocks import Plot, Section, modes_of
+from hssl.experiments.chance import chance_loss
 from hssl.experiments.entries import Entry
 from hssl.experiments.plots import learning_curves
 from hssl.experiments.tables import MODES, Row, comparison_table
@@ -30,7 +31,11 @@ def row_curves(rows: Sequence[Row], heading: str, number: int) -> Iterable[Plot]
         # Training and test accuracy never share a plot. A single epoch is no curve, where another key has more.
         for key in sorted(keys, key=lambda key: not _is_curve(shown, key)):
             split = {"test/accuracy": " on test images (%)", "train/accuracy": " on training images (%)"}.get(key, "")
-            if plot := learning_curves(shown, key, label + split, f"{name}{number}"):
+            chances = {chance_loss(row.records[0]) for row in shown}
+            chance = chances.pop() if len(chances) == 1 else None
+            if plot := learning_curves(
+                shown, key, label + split, f"{name}{number}", chance if name == "loss" else None
+            ):
                 yield Plot(heading, plot)
                 break
 
@@ -61,8 +66,8 @@ def curves(found: Sequence[Entry]) -> Section | None:
         "Learning curves",
         (
             "Mean over runs; the band is one sample standard deviation to either side. The contrastive losses of A-SSL "
-            "and H-SSL are those of their own pairs. A frozen network has no loss of its own; where its readout is "
-            "trained afterwards it has no curve.",
+            "and H-SSL are those of their own pairs; at chance all pairs look alike. A frozen network has no loss of "
+            "its own; where its readout is trained afterwards it has no curve.",
         ),
         plots=tuple(plots),
         modes=modes_of(entry.cell.mode for here in rows.values() for entry in here if _logged(entry)),

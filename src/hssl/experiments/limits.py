@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from hssl.experiments import paper
+from hssl.experiments.chance import chance_loss, ended_at_chance
 from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import comparison_table
 
@@ -73,6 +74,7 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
         statements.append(
             "For quarter turns the two draw the same distribution of pairs: there A-SSL and H-SSL should agree."
         )
+    statements += chance_statements(records)
     afterwards = [
         record.configuration["evaluation"]["readout_epochs"]
         for record in records
@@ -83,6 +85,21 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
             f"The readouts are not equally trained: that of Supervised learns with its network, the others are fitted "
             f"to the finished network for {max(afterwards)} epochs. The linear probe treats all alike."
         )
+    return statements
+
+
+def chance_statements(records: Sequence[RunRecord]) -> list[str]:
+    """Where a contrastive loss ended at chance, a sentence a row of the tables and mode."""
+    statements = []
+    for row in comparison_table(records):
+        ended = sum(map(ended_at_chance, row.records))
+        if ended:
+            chance = chance_loss(row.records[0])
+            statements.append(
+                f"The loss of {row.mode_name} in {row.cell} ended at chance ({chance:.2f}, that of pairs that all look "
+                f"alike) in {ended} of {len(row.records)} runs: there it had not learned to tell its pairs, whatever a "
+                "readout finds in its features."
+            )
     return statements
 
 

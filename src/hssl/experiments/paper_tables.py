@@ -37,7 +37,7 @@ _AXES: dict[Artefact, str] = {
 _CAPTION = (
     "Test accuracy of the paper's readout in percent. Ours: mean ± sample standard deviation over n runs. Then the "
     "paper's; ours minus the paper's with the 95 % interval of that difference alone; and the verdict of the tests of "
-    "all accuracies together (below)."
+    "all accuracies together (below), which is stricter: an interval may leave out zero where the verdict is undecided."
 )
 
 

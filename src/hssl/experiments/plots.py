@@ -97,8 +97,10 @@ def accuracy_bars(rows: Sequence[Row], name: str) -> str | None:
         return _svg(figure, name, "Test accuracy: " + "; ".join(f"{row.mode_name} {row.readout}" for row in shown))
 
 
-def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str | None:
+def learning_curves(rows: Sequence[Row], key: str, label: str, name: str, chance: float | None = None) -> str | None:
     """A logged value by epoch: the mean over runs, and a band of one sample standard deviation to either side.
+
+    A dotted line stands at `chance`, the value of who has learned nothing.
 
     Epochs that not every run of a row has logged are left out; of many, some are drawn, the first and the last with
     them. None where nothing was logged.
@@ -122,6 +124,12 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str) -> str
             axes.plot(
                 epochs, means, color=colour, linewidth=2, linestyle=_DASHES.get(row.mode, "-"),
                 marker=_MARKERS[row.mode], markersize=6, markevery=[-1], clip_on=False,
+            )  # fmt: skip
+        if chance is not None:
+            axes.axhline(chance, color=_ROLES["muted"], linewidth=1.2, linestyle=":")
+            axes.annotate(
+                "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+                ha="right", color=_ROLES["muted"],
             )  # fmt: skip
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))

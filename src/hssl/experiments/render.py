@@ -11,6 +11,7 @@ from hssl.experiments.claim_tables import summary
 from hssl.experiments.effects import effects
 from hssl.experiments.entries import Entry, entries
 from hssl.experiments.grid_records import grid_records
+from hssl.experiments.limits import chance_statements
 from hssl.experiments.markdown import markdown_table
 from hssl.experiments.paper_cost import paper_cost
 from hssl.experiments.record import RunRecord
@@ -73,7 +74,7 @@ def update(path: Path, parts: Mapping[str, str]) -> None:
 def _in_short(found: Sequence[Entry]) -> str:
     section = summary(found, found[0].records[0].budget)
     assert section is not None
-    return "\n".join(f"- {point}" for point in section.points)
+    return "\n".join(f"- {point}" for point in (*section.points, *chance_statements(_of_tables(found))))
 
 
 def _of_tables(found: Sequence[Entry]) -> list[RunRecord]:

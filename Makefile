@@ -58,7 +58,7 @@ BENCH ?= results/bench
 ROUNDS ?= 5
 bench: install
 	for kind in step layers loss data scaling; do $(BIN)/hssl bench $$kind --device cpu --rounds $(ROUNDS) --json $(BENCH)/$$kind.json || exit 1; done
-	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md
+	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md README.md
 
 # The same on a GPU, with the torch that is installed there: make bench-gpu BIN=path/to/its/bin
 GPU_BENCH ?= results/bench-gpu

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from hssl.benchmarks.render import main as render_measurements
 from hssl.experiments.contents import report_of
 from hssl.experiments.markdown import markdown
 from hssl.experiments.recipes import recipe_names
@@ -60,6 +61,18 @@ def test_the_results_are_rendered_from_the_committed_records(tmp_path: Path) -> 
         assert copy.read_text() == page.read_text(), "run `make readme`"
     report = ROOT / "results" / "quick" / "report.md"
     assert report.read_text() == markdown(report_of(records, {})), "run `hssl report results/quick`"
+
+
+def test_the_measurements_are_rendered_from_the_committed_ones(tmp_path: Path) -> None:
+    for name in ("README.md", "docs/performance.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    page = tmp_path / "docs" / "performance.md"
+    assert render_measurements([str(ROOT / "results" / "bench"), str(page), str(tmp_path / "README.md")]) == 0
+    for name in ("README.md", "docs/performance.md"):
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), (
+            "python -m hssl.benchmarks.render, as in make bench"
+        )
 
 
 def test_a_changed_number_is_noticed(tmp_path: Path) -> None:

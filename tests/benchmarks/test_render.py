@@ -71,3 +71,23 @@ def test_what_is_no_measurement_is_refused(
     assert words in capsys.readouterr().err
     assert not (tmp_path / "page.md").exists()
     assert main([]) == 2
+
+
+def test_the_readme_tells_the_ratios_of_a_step(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- bench:begin -->\n<!-- bench:end -->\nafter\n")
+    assert main([str(written(tmp_path / "bench")), str(tmp_path / "page.md"), str(readme)]) == 0
+    text = readme.read_text()
+    for words in ("| mnist-scale | 8.0x | - | 2.0x | - |", "4.0x in the geometric mean", "CPU: made up"):
+        assert words in text, words
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+
+
+def test_without_a_step_there_is_nothing_to_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = written(tmp_path / "bench")
+    (source / "step.json").unlink()
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- bench:begin -->\n<!-- bench:end -->\n")
+    assert main([str(source), str(tmp_path / "page.md"), str(readme)]) == 2
+    assert "no measurement of a step" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Render committed measurements into the docs: `python -m hssl.benchmarks.render results/bench docs/performance.md`."""
+"""Render committed measurements: `python -m hssl.benchmarks.render results/bench docs/performance.md README.md`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hssl.benchmarks import parity, plots, scaling
 from hssl.benchmarks.run import KINDS, ratio, table
 from hssl.errors import DataError, HsslError
 from hssl.experiments.record import read_all
+from hssl.experiments.render import update
 from hssl.experiments.tables import provenance
 from hssl.files import write_atomically
 
@@ -144,12 +145,45 @@ def _of_scaling(rows: Sequence[dict[str, Any]]) -> list[str]:
     return told
 
 
+def in_short(results: dict[str, dict[str, Any]]) -> str:
+    """The ratios of a step and of the layers, for the README.
+
+    Raises:
+        DataError: no measurement of a step.
+    """
+    if "step" not in results:
+        raise DataError("there is no measurement of a step to tell of", remedy="hssl bench step --json FILE")
+    environment = results["step"]["environment"]
+    steps: dict[str, dict[str, tuple[str, str]]] = {}
+    for row in results["step"]["rows"]:
+        if row["comparison"] == "plain":
+            ratios = (f"{row[name]['median']:.1f}x" for name in ("speedup", "speedup_all_streams"))
+            sampled, every = ratios
+            steps.setdefault(row["stem"], {})[row["mode"]] = sampled, every
+    lines = [
+        (stem, *(modes[mode][side] if mode in modes else "-" for side in (0, 1) for mode in ("hssl", "assl")))
+        for stem, modes in steps.items()
+    ]
+    columns = ("a training step, full width", "H-SSL", "A-SSL", "H-SSL, all streams", "A-SSL, all streams")
+    text = "How many times as fast as the plain formulation, measured side by side."
+    if "layers" in results:
+        text += f" Single layers, all streams: {results['layers']['geometric_mean']:.1f}x in the geometric mean."
+    made = (
+        f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}, "
+        f"{str(environment['date'])[:10]}."
+    )
+    return f"{_markdown(columns, lines)}\n\n{text} {made}"
+
+
 def main(arguments: list[str]) -> int:
-    """RESULTS PAGE: render the JSON files of RESULTS, and the records in RESULTS/streams, into PAGE with its plots."""
-    if len(arguments) != 2:
-        print("usage: python -m hssl.benchmarks.render RESULTS PAGE", file=sys.stderr)
+    """RESULTS PAGE README: the JSON files of RESULTS into PAGE with its plots, and in short between README's markers.
+
+    The records in RESULTS/streams tell what sampled streams do to accuracy. Without README the page alone is made.
+    """
+    if len(arguments) not in (2, 3):
+        print("usage: python -m hssl.benchmarks.render RESULTS PAGE [README]", file=sys.stderr)
         return 2
-    source, target = map(Path, arguments)
+    source, target, *readme = map(Path, arguments)
     try:
         results = {kind: _read(source / f"{kind}.json") for kind in KINDS if (source / f"{kind}.json").exists()}
         if not results:
@@ -159,6 +193,8 @@ def main(arguments: list[str]) -> int:
         found = parity.differences(*runs) if runs else []
         made = provenance([record for side in runs for record in side]) if runs else ""
         write_atomically(target, page(results, target.parent / target.stem, found, made))
+        for file in readme:
+            update(file, {"bench": in_short(results)})
     except HsslError as error:
         print(error, file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/hssl compare digits-translation --budget quick --out runs/demo
+	$(BIN)/hssl compare digits-scale --budget quick --out runs/demo
 
 test: install lint types imports
 	$(BIN)/pytest

@@ -117,6 +117,20 @@ def test_all_three_renderings_hold_the_same_numbers(tmp_path: Path) -> None:
     assert "99.9" not in terminal + markdown + page
 
 
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_the_terminals_table_is_whole(tmp_path: Path, width: int) -> None:
+    rows = comparison_table(comparison(tmp_path))
+    screen = Console(file=io.StringIO(), width=width, record=True)
+    screen.print(to_rich(rows))
+    text = screen.export_text()
+    assert "…" not in text
+    for cell in {row.cell for row in rows}:
+        assert str(cell) in text
+    for row in rows:
+        wanted = (row.mode_name, *map(str, filter(None, (row.readout, row.linear_probe, row.knn))))
+        assert any(all(part in line for part in wanted) for line in text.splitlines())
+
+
 def test_the_caption_tells_where_and_with_what(tmp_path: Path) -> None:
     text = provenance(comparison(tmp_path))
     for part in ("some processor", "2 threads", "torch 2.13.0", "2024-05-01 to 2024-05-03", "quick", "6 and 12 epochs"):

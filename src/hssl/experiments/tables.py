@@ -11,9 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from hssl.errors import DataError
 from hssl.experiments import paper
@@ -207,25 +210,27 @@ def provenance(records: Sequence[RunRecord]) -> str:
 HEADINGS = ("Data", "Transformation", "Backbone", "Training", "Readout", "Paper", "Linear probe", "kNN", "Runs")
 
 
-def to_rich(rows: Sequence[Row], title: str | None = None) -> Table:
-    """The table for the terminal."""
-    table = Table(title=title, caption=MEASURES, caption_justify="left")
-    for position, heading in enumerate(HEADINGS):
-        numeric = position >= 4
-        bold = "bold" if heading == "Readout" else ""
-        table.add_column(
-            heading, justify="right" if numeric else "left", style=bold, no_wrap=numeric or heading == "Training"
-        )
+def to_rich(rows: Sequence[Row]) -> RenderableType:
+    """For the terminal: a table a cell, its columns under those of the one before; 80 columns are enough."""
     noted = any(row.note for row in rows)
-    if noted:
-        table.add_column("Note")
-    for number, row in enumerate(rows):
-        last = number + 1 == len(rows) or rows[number + 1].cell != row.cell
-        first = number == 0 or rows[number - 1].cell != row.cell
-        texts = _texts(row)
-        shown = texts if first else ("", "", "", *texts[3:])
-        table.add_row(*shown, *([row.note] if noted else []), end_section=last)
-    return table
+    printed = any(row.paper for row in rows)
+    widths = {"Training": 10, "Readout": 10, "Paper": 10, "Linear probe": 12, "kNN": 10, "Runs": 4}
+    columns = {name: width for name, width in widths.items() if printed or name != "Paper"}
+    parts: list[RenderableType] = []
+    for cell in dict.fromkeys(row.cell for row in rows):
+        table = Table(title=str(cell), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
+        for name, width in columns.items():
+            side: Literal["left", "right"] = "left" if name == "Training" else "right"
+            style = "bold" if name == "Readout" else ""
+            table.add_column(name, justify=side, style=style, min_width=width, no_wrap=True)
+        if noted:
+            table.add_column("Note")
+        for row in rows:
+            if row.cell == cell:
+                texts = dict(zip(HEADINGS, _texts(row), strict=True))
+                table.add_row(*(texts[name] for name in columns), *([row.note] if noted else []))
+        parts.append(table)
+    return Group(*parts, Text(MEASURES))
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

@@ -196,7 +196,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     )
     reproduce.option("--transformations", nargs="+", metavar="T", help="of rotation, translation, scale (default: all)")
     reproduce.option(
-        "--seeds", type=_at_least_one, default=1, metavar="N", help="runs of each cell, seeds 0 to N-1 (default: 1)"
+        "--seeds", type=_number_of_seeds, default=1, metavar="N", help="runs of each cell, seeds 0 to N-1 (default: 1)"
     )
     reproduce.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
     reproduce.option("--jobs", type=_at_least_one, metavar="N", help="runs at a time (default: one a GPU, or one)")
@@ -222,6 +222,12 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
 def _at_least_one(word: str) -> int:
     if not word.isdecimal() or int(word) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of at least 1, not '{word}'")
+    return int(word)
+
+
+def _number_of_seeds(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"how many seeds, not which: 3 makes 0, 1 and 2; not '{word}'")
     return int(word)
 
 

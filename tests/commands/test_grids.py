@@ -39,16 +39,31 @@ def test_the_cells_of_the_paper_are_listed_without_making_any(
     out = tmp_path / "grid"
     assert main(["reproduce", "table2", "--datasets", "mnist", "--seeds", "3", "--list", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 8
+    assert len(lines) == 1 + 8 + 2
+    assert lines[-1] == f"24 runs at the quick budget, in {out}"
     assert any(
         line.split() == ["table2", "mnist-translation-mlp-hssl", "58.2", "±", "0.5", "0", "of", "3"] for line in lines
     )
     assert not out.exists()
 
 
+def test_a_run_of_several_cells_is_listed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "reproduce streams joint --datasets mnist --transformations scale --list --out"
+    assert main([*words.split(), str(tmp_path / "grid")]) == 0
+    lines = [line.rsplit(None, 4) for line in capsys.readouterr().out.splitlines()]
+    assert "paper" not in lines[0]
+    listed = [line[1] for line in lines[1:-2]]
+    assert len(listed) == len(set(listed))
+    assert any(
+        line[0].strip() == "streams, joint" and line[1] == "mnist-scale-hssl-all-streams" for line in lines[1:-2]
+    )
+    assert lines[-1][0].startswith(f"{len(listed)} runs")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("reproduce table1 --seeds 0 1 2", "how many seeds, not which"),
         ("reproduce table3", "no table, figure or study 'table3'"),
         ("reproduce table1 --datasets minst", "did you mean 'mnist'"),
         ("reproduce table1 --seed 3", "give --seeds"),

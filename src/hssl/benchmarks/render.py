@@ -16,6 +16,8 @@ from hssl.experiments.render import update
 from hssl.experiments.tables import provenance
 from hssl.files import write_atomically
 
+_MANY = 30
+"""Rows above which a table is folded."""
 _TITLES = {
     "step": "A training step",
     "layers": "Every layer of the paper's networks",
@@ -33,7 +35,8 @@ _WORDS = {
         "and transforming alone takes."
     ),
     "layers": (
-        "Forward and backward of one layer with all streams, at full width, by the plan that the cost model chooses,\n"
+        "*lift* is a network's first layer, whose output has a stream for each group element; *planned* is what runs\n"
+        "unless told otherwise. Forward and backward of one layer with all streams, at full width, by the plan that the cost model chooses,\n"
         "against the plain formulation. No stream is left out here: this is what arithmetic and memory layout give.\n"
         "Where the plan is the plain formulation itself, the table says that both are the same code: such a ratio is\n"
         "1, and how far the measured one is from it shows the noise.\n"
@@ -106,7 +109,11 @@ def page(
             name, title, draw = _PLOTS[kind]
             draw(result, folder / name)
             parts.append(f"![{title}]({folder.name}/{name})")
-        parts.append(_markdown(*table(result)))
+        lines = _markdown(*table(result))
+        many = len(result["rows"]) > _MANY
+        parts.append(
+            f"<details><summary>All {len(result['rows'])} rows</summary>\n\n{lines}\n\n</details>" if many else lines
+        )
     if found:
         parts.append("## What sampled streams do to accuracy")
         parts.append(

@@ -70,7 +70,7 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     folder = GridFolder(out)
     folder.check_budget(arguments.budget)
     if arguments.list:
-        return _list(chosen, work, folder)
+        return _list(chosen, work, folder, arguments.budget)
     if arguments.launcher == "slurm" and not _submit(work, folder, cluster, arguments.jobs):
         return 0
     with without_notices():
@@ -132,16 +132,25 @@ def report(out: Path) -> int:
     return 0
 
 
-def _list(chosen: Sequence[Cell], work: Sequence[Task], folder: GridFolder) -> int:
-    """Each cell with the paper's number and how many of its runs are done."""
-    rows = []
+def _list(chosen: Sequence[Cell], work: Sequence[Task], folder: GridFolder, budget: str) -> int:
+    """Each run with its cells, the paper's number and how many of its seeds are done; and how many there are."""
+    where: dict[str, list[str]] = {}
+    paper: dict[str, str] = {}
     for cell in chosen:
-        names = [task.name for task in work if task.name.startswith(f"{cell.run}-{task.config.budget}-seed")]
+        places = where.setdefault(cell.run, [])
+        if (place := cell.study or cell.artefact) not in places:
+            places.append(place)
+        if cell.expected is not None:
+            paper[cell.run] = str(cell.expected)
+    rows = []
+    for run, places in where.items():
+        names = [task.name for task in work if task.name.startswith(f"{run}-{task.config.budget}-seed")]
         done = sum(folder.record_file(name).exists() for name in names)
         failed = sum(folder.failure_file(name).exists() for name in names)
         state = f"{done} of {len(names)}" + (f", {failed} failed" if failed else "")
-        rows.append(
-            (cell.study or cell.artefact, cell.run, "-" if cell.expected is None else str(cell.expected), state)
-        )
-    table(("where", "run", "paper %", "done"), rows)
+        rows.append((", ".join(places), run, paper.get(run, "-"), state))
+    columns = ("where", "run", "paper %", "done")
+    kept = [place for place in range(len(columns)) if place != 2 or paper]
+    table(tuple(columns[place] for place in kept), [tuple(row[place] for place in kept) for row in rows])
+    print(f"\n{len(work)} run{'' if len(work) == 1 else 's'} at the {budget} budget, in {folder.path}")
     return 0

@@ -134,7 +134,8 @@ def run(work: Sequence[Task], folder: GridFolder, jobs: int | None = None, conso
         console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
     done = "all" if not missing else len(records) or "none"
-    say(f"{_counted(len(work))}, {done} of them done, {jobs} at a time, in {folder.path}")
+    budgets = ", ".join(sorted({task.config.budget for task in work}))
+    say(f"{_counted(len(work))} at the {budgets} budget, {done} of them done, {jobs} at a time, in {folder.path}")
     if places := described(task.config for task in missing):
         say(f"data: {places}")
     check_data(task.config for task in missing)

@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from hssl.benchmarks.render import main as render_measurements
@@ -22,7 +23,7 @@ def _blocks(language: str) -> list[str]:
 
 def test_the_plain_pytorch_example_trains() -> None:
     """H-SSL without Lightning: the losses of the block's loop fall when the block's loop is repeated."""
-    (code,) = _blocks("python")
+    code = _blocks("python")[0]
     torch.manual_seed(0)
     losses: list[float] = []
     repeated = code.replace("for batch in images.split(256):", "for batch in 40 * images.split(256):")
@@ -34,6 +35,26 @@ def test_the_plain_pytorch_example_trains() -> None:
     assert per_pass == 8
     # The last batch of a pass is smaller and has fewer negatives: compare like with like.
     assert sum(losses[-per_pass:]) < sum(losses[:per_pass]) - 1.0 * per_pass
+
+
+def test_a_ssl_and_h_ssl_are_the_same_numbers_for_the_same_pairs(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = _blocks("python")
+    torch.manual_seed(0)
+    names: dict[str, object] = {}
+    exec(compile(first, str(README), "exec"), names)
+    capsys.readouterr()
+
+    def losses(code: str) -> list[float]:
+        exec(compile(code, str(README), "exec"), names)
+        return [float(line) for line in capsys.readouterr().out.split()]
+
+    one, other = losses(second)
+    assert abs(one - other) < 1e-4
+    # The control: other places for the same turns.
+    wrong = second.replace("g0.moved_back(g1, at), g0.moved_back(g2, at)", "g0.at(at), g0.moved_back(g2, at)")
+    assert wrong != second
+    one, other = losses(wrong)
+    assert abs(one - other) > 1e-2
 
 
 def test_the_recipes_and_targets_that_it_names_exist() -> None:

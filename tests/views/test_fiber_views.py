@@ -8,7 +8,18 @@ from torch import Tensor
 
 from counting_encoder import CountingEncoder
 from hssl.backbones import ThreeLayer
-from hssl.groups import Augmentation, BaseSpace, Group, GroupFeatures, Rotations, Scales, StreamFeatures, Streams
+from hssl.errors import GroupError
+from hssl.groups import (
+    Augmentation,
+    BaseSpace,
+    Group,
+    GroupFeatures,
+    Rotations,
+    Scales,
+    StreamFeatures,
+    Streams,
+    Translations,
+)
 from hssl.views import FiberViews, HybridViews, InputViews, Pairs
 from hssl.views.pairs import Which
 from laws import PAPER_SCALES, error, noise
@@ -37,6 +48,13 @@ def test_bundles_are_the_fibers_one_after_the_other() -> None:
     first, second = FiberViews(BaseSpace(Rotations(), 2)).apply(image, encode, pairs)
     assert first.tolist() == [[503.0, 603.0, 500.0, 600.0]]
     assert second.tolist() == [[501.0, 601.0, 502.0, 602.0]]
+
+
+def test_a_base_space_on_another_group_than_the_features_is_refused() -> None:
+    """Without the check an index beyond the group fails deep inside, and one within it reads the wrong fiber."""
+    views = FiberViews(BaseSpace(Translations((3, 3), stride=1)))
+    with pytest.raises(GroupError, match=r"base space moves on the group of the features"):
+        views.apply(IMAGES, CountingEncoder(Rotations()), views.draw(5, torch.Generator()))
 
 
 def test_branches_and_examples_are_independent() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from counting_encoder import CountingEncoder
+from hssl.errors import GroupError, SizeError
 from hssl.groups import Augmentation, BaseSpace, Group, Rotations, Scales, Translations
 from hssl.views import InputViews, Pairs
 from laws import PAPER_SCALES
@@ -78,8 +79,28 @@ def test_each_view_is_read_at_its_own_positions() -> None:
     encode = CountingEncoder(Rotations(), channels=1)
     still = torch.zeros(1, 1, dtype=torch.float64)
     pairs = Pairs(torch.tensor([[3]]), torch.tensor([[1]]), still, still)
-    first, second = views_of(Rotations()).apply(torch.zeros(1, 1, 3, 3, dtype=torch.float64), encode, pairs)
+    first, second = views_of(Rotations()).apply(torch.zeros(1, 1, 9, 9, dtype=torch.float64), encode, pairs)
     assert (first.item(), second.item()) == (3.0, 1.0)
+
+
+def test_images_of_another_size_than_the_pairs_were_drawn_for_are_refused() -> None:
+    views = views_of(Rotations())
+    pairs = views.draw(5, torch.Generator())
+    encode = CountingEncoder(Rotations())
+    with pytest.raises(SizeError, match=r"images of 9 px") as caught:
+        views.apply(IMAGES[..., :8, :8], encode, pairs)
+    assert "(5, 1, 8, 8)" in str(caught.value)
+    assert "image_size" in str(caught.value)
+    assert encode.seen == []
+    views.apply(IMAGES, encode, pairs)
+
+
+def test_a_base_space_on_another_group_than_the_features_is_refused() -> None:
+    views = views_of(Rotations(), BaseSpace(Scales(PAPER_SCALES)))
+    with pytest.raises(GroupError, match=r"base space moves on the group of the features") as caught:
+        views.apply(IMAGES, CountingEncoder(Rotations()), views.draw(5, torch.Generator()))
+    assert f"order {len(PAPER_SCALES)}" in str(caught.value)
+    assert "order 4" in str(caught.value)
 
 
 def test_apply_is_deterministic_so_a_teacher_sees_its_students_pair() -> None:

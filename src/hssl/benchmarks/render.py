@@ -36,10 +36,10 @@ _WORDS = {
     ),
     "layers": (
         "*lift* is a network's first layer, whose output has a stream for each group element; *planned* is what runs\n"
-        "unless told otherwise. Forward and backward of one layer with all streams, at full width, by the plan that the cost model chooses,\n"
-        "against the plain formulation. No stream is left out here: this is what arithmetic and memory layout give.\n"
-        "Where the plan is the plain formulation itself, the table says that both are the same code: such a ratio is\n"
-        "1, and how far the measured one is from it shows the noise.\n"
+        "unless told otherwise. Forward and backward of one layer with all streams, at full width, by the plan that\n"
+        "the cost model chooses, against the plain formulation. No stream is left out here: this is what arithmetic\n"
+        "and memory layout give. Where the plan is the plain formulation itself, the table says that both are the\n"
+        "same code: such a ratio is 1, and how far the measured one is from it shows the noise.\n"
         "Shortcuts (1 x 1) have no plan: their sides differ in the layout of memory alone. Networks of rotations turn\n"
         "the images instead of the filters: turning them is part of their first layer's time, and the layers behind\n"
         "it get maps that are turned already, as in the network."

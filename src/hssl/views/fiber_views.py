@@ -46,5 +46,5 @@ class FiberViews:
 
     def apply(self, images: Tensor, encode: Encode, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Images [B, C, H, W] -> bundles [B, |g0|*C]."""
-        features = call(encode, images, pairs.streams)
+        features = call(encode, images, pairs.streams, self.base)
         return features.at(pairs.positions_1), features.at(pairs.positions_2)

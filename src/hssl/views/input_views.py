@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from hssl.errors import SizeError
 from hssl.groups import Augmentation, BaseSpace, Group, Streams
 from hssl.views.pairs import Encode, Pairs, Which, call, check_which, deal, draw_placements
 
@@ -58,11 +59,22 @@ class InputViews:
         return first, second
 
     def apply(self, images: Tensor, encode: Encode, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Images [B, C, H, W] -> bundles [B, |g0|*C]; both views pass the network as one batch of 2B."""
+        """Images [B, C, H, W] -> bundles [B, |g0|*C]; both views pass the network as one batch of 2B.
+
+        Raises:
+            SizeError: images of another size than the pairs were drawn for.
+            GroupError: features of another group than the base space moves on.
+        """
+        if images.shape[-2:] != (self.image_size, self.image_size):
+            raise SizeError(
+                f"these views were drawn for images of {self.image_size} px, of which shifts are a share",
+                arrived=f"images of shape {tuple(images.shape)}",
+                remedy="give InputViews the image_size of the images",
+            )
         assert pairs.parameters_1 is not None
         assert pairs.parameters_2 is not None
         both = torch.cat([images, images])
         transformed = self.group.transform_by(both, torch.cat([pairs.parameters_1, pairs.parameters_2]))
-        features = call(encode, transformed, pairs.streams)
+        features = call(encode, transformed, pairs.streams, self.base)
         first, second = features.at(torch.cat([pairs.positions_1, pairs.positions_2])).chunk(2)
         return first, second

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from hssl.errors import ConfigurationError
+from hssl.errors import ConfigurationError, GroupError
 from hssl.groups import BaseSpace, Distance, GroupFeatures, StreamFeatures, Streams
 from hssl.transfer import moved
 
@@ -67,9 +67,21 @@ class Views(Protocol):
         """The pairs with the streams that they read, for sampled views; else the pairs as they are."""
 
 
-def call(encode: Encode, images: Tensor, streams: Streams | None) -> GroupFeatures | StreamFeatures:
-    """The features of the streams that are asked for; an encoder that is asked for all need not know of streams."""
-    return encode(images) if streams is None else encode(images, streams)
+def call(encode: Encode, images: Tensor, streams: Streams | None, base: BaseSpace) -> GroupFeatures | StreamFeatures:
+    """The features of the streams that are asked for; an encoder that is asked for all need not know of streams.
+
+    Raises:
+        GroupError: features of another group than the base space moves on.
+    """
+    features = encode(images) if streams is None else encode(images, streams)
+    if features.group.order != base.group.order:
+        raise GroupError(
+            "a base space moves on the group of the features that are read",
+            arrived=f"g0 on {base.group} (order {base.group.order}), features of {features.group} "
+            f"(order {features.group.order})",
+            remedy="BaseSpace(f.group, ...) where the encoder pools over space, else BaseSpace(f.feature_group, ...)",
+        )
+    return features
 
 
 def deal(cards: int, count: int, generator: torch.Generator) -> Tensor:

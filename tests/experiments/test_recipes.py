@@ -213,6 +213,7 @@ def test_a_card_of_an_experiment_that_the_paper_lacks_says_so() -> None:
     ("name", "words"),
     [
         ("mnist-scale-hsl", "did you mean 'mnist-scale-hssl'?"),
+        ("mnist", "'hssl recipes mnist' lists those of mnist, e.g. mnist-translation-assl"),
         ("mnist-scale", "add a mode: mnist-scale-assl"),
         ("zzzz", "hssl recipes lists them"),
         ("", "hssl recipes lists them"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hssl.commands.terminal import progress, table
+from hssl.commands.terminal import paragraph, progress, table
 from hssl.errors import ConfigurationError, RunFolderError
 from hssl.places import from_environment
 from hssl.training.notices import without_notices
@@ -149,6 +149,18 @@ def _print_evaluation(result: Mapping[str, Any]) -> None:
         print("equivariance: not measured")
 
 
+_LAW = "relative error of f(T_g x) = Γ_g f(x), over the spread of the features: 0 is the law, 1 is far from it"
+_NOT_HELD = (
+    "not held: an error is above the bound, which allows for float32 rounding. Features whose constant is much larger "
+    "than their spread lose digits to rounding and can be a little above it; a network that breaks the law is far above"
+)
+_OF_SCALES = (
+    "scales are approximate: read their errors against violations of the law (wrong stream, other image), which a "
+    "network that obeys it is below, and against what the pixels alone cost (round trip). The paper's 'sesn' basis is "
+    "cut off at whole pixels and not always below the wrong stream; on the three-layer network --backbone.basis untruncated is"
+)
+
+
 def _print_equivariance(entry: Mapping[str, Any]) -> None:
     errors: Mapping[str, float | None] = entry["errors"]
     held = {True: "held", False: "NOT HELD", None: "no bound to hold"}[entry.get("held")]
@@ -165,6 +177,12 @@ def _print_equivariance(entry: Mapping[str, Any]) -> None:
         table(("beside it", *errors), beside)
     elif context:
         table(("beside it", "relative error"), [(what, _shown(error)) for what, error in context.items()])
+    print()
+    paragraph(_LAW)
+    if entry.get("held") is False:
+        paragraph(_NOT_HELD)
+    if figures:
+        paragraph(_OF_SCALES)
 
 
 def _shown(error: float | None) -> str:

@@ -362,6 +362,10 @@ def _split(name: str) -> tuple[Stem, Mode]:
         raise ConfigurationError(
             f"'{name}' is not a whole recipe", remedy=f"add a mode: {', '.join(f'{name}-{suffix}' for suffix in MODES)}"
         )
+    some = [known for known in recipe_names() if known.startswith(f"{name}-")]
     raise ConfigurationError(
-        f"there is no recipe '{name}'", remedy=nearest(name, recipe_names(), "hssl recipes lists them")
+        f"there is no recipe '{name}'",
+        remedy=f"'hssl recipes {name}' lists those of {name}, e.g. {some[0]}"
+        if some
+        else nearest(name, recipe_names(), "hssl recipes lists them"),
     )

@@ -96,5 +96,5 @@ def check_size(steps: Sequence[SpatialStep], size: int, group: Group, network: s
         f"{network} cannot be built for {size} x {size} pixels with {group}",
         arrived=f"layer {step.name} sees {seen} x {seen}: {reason}",
         accepted=f"{fitting} pixels (the nearest legal sizes)",
-        remedy="set data.resolution to a legal size",
+        remedy="pad the images to a legal size: resolution= of the network, --data.resolution of a run",
     )

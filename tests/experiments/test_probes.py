@@ -1,5 +1,6 @@
 """Linear probe and kNN beside the readout, of every cell of the tables."""
 
+import dataclasses
 from pathlib import Path
 
 from experiments.fake_grid import SEEDS, grid
@@ -25,6 +26,24 @@ def test_protocols_are_the_records_own(tmp_path: Path) -> None:
         "Linear probe: logistic regression",
         "kNN: 20 nearest neighbours",
     )
+
+
+def test_protocols_that_differ_tell_whose_they_are(tmp_path: Path) -> None:
+    found = entries(grid(tmp_path, SEEDS, seeds=1))
+    changed = []
+    for entry in found:
+        readout = entry.records[0].evaluation.readout
+        assert readout is not None
+        if entry.cell.mode == "supervised":
+            readout = readout.model_copy(update={"protocol": "through the network"})
+        evaluation = entry.records[0].evaluation.model_copy(update={"readout": readout})
+        changed.append(
+            dataclasses.replace(entry, records=(entry.records[0].model_copy(update={"evaluation": evaluation}),))
+        )
+    told = protocols(changed)
+    assert "Readout (A-SSL, H-SSL, Frozen): readout of the paper, last epoch" in told
+    assert "Readout (Supervised): through the network" in told
+    assert "kNN: 20 nearest neighbours" in told
 
 
 def test_without_tables_there_is_no_section() -> None:

@@ -157,7 +157,7 @@ _NOT_HELD = (
 _OF_SCALES = (
     "scales are approximate: read their errors against violations of the law (wrong stream, other image), which a "
     "network that obeys it is below, and against what the pixels alone cost (round trip). The paper's 'sesn' basis is "
-    "cut off at whole pixels and not always below the wrong stream; on the three-layer network --backbone.basis untruncated is"
+    "cut off at whole pixels and not always below the wrong stream; in the three-layer network the untruncated basis is"
 )
 
 

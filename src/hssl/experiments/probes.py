@@ -41,8 +41,8 @@ def measures(entry: Entry) -> tuple[Number, ...]:
 
 
 def protocols(found: Sequence[Entry]) -> tuple[str, ...]:
-    """How each of the three was measured, in the records' words."""
-    told: dict[str, None] = {}
+    """How each of the three was measured, in the records' words; the ways of training, where they differ in it."""
+    told: dict[str, dict[str, dict[str, None]]] = {"Readout": {}, "Linear probe": {}, "kNN": {}}
     for entry in found:
         for record in entry.records:
             measures = record.evaluation
@@ -52,5 +52,9 @@ def protocols(found: Sequence[Entry]) -> tuple[str, ...]:
                 ("kNN", measures.knn),
             ):
                 if measure is not None:
-                    told[f"{name}: {measure.protocol}"] = None
-    return tuple(sorted(told, key=lambda text: ("Readout", "Linear probe", "kNN").index(text.split(":")[0])))
+                    told[name].setdefault(measure.protocol, {})[MODES[entry.cell.mode]] = None
+    return tuple(
+        f"{name} ({', '.join(modes)}): {protocol}" if len(by_protocol) > 1 else f"{name}: {protocol}"
+        for name, by_protocol in told.items()
+        for protocol, modes in by_protocol.items()
+    )

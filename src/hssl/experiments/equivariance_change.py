@@ -96,7 +96,12 @@ def _plots(found: Sequence[Entry]) -> Iterable[Plot]:
     for number, (name, here) in enumerate(rows.items()):
         shown = comparison_table([record for entry in here for record in entry.records])
         if svg := equivariance_errors(shown, f"equivariance{number}"):
-            yield Plot(name, svg, "After training: a mark a run; dashed: the bound")
+            bounded = any(
+                record.evaluation.equivariance is not None and record.evaluation.equivariance.bound is not None
+                for entry in here
+                for record in entry.records
+            )
+            yield Plot(name, svg, "After training: a mark a run" + ("; dashed: the bound" if bounded else ""))
 
 
 def _lines(entry: Entry) -> Iterable[Line]:

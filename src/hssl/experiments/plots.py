@@ -112,11 +112,13 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str, chance
     with rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, 2.3))
         axes = _upright(figure, label)
+        ends = []
         for row, lines in curves:
             colour = _ROLES[row.mode]
             epochs = _spread_out(sorted(set[int].intersection(*(set(line) for line in lines))))
             of_epoch = [[line[epoch] for line in lines] for epoch in epochs]
             means = [fmean(values) for values in of_epoch]
+            ends += means[-1:]
             if len(lines) > 1:
                 spread = [stdev(values) for values in of_epoch]
                 low, high = ([m + sign * s for m, s in zip(means, spread, strict=True)] for sign in (-1, 1))
@@ -127,9 +129,12 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str, chance
             )  # fmt: skip
         if chance is not None:
             axes.axhline(chance, color=_ROLES["muted"], linewidth=1.2, linestyle=":")
+            # A curve that ends at chance has its mark on the right end of the line: the word then stands below it.
+            bottom, top = axes.get_ylim()
+            below = any(abs(end - chance) < 0.1 * (top - bottom) for end in ends)
             axes.annotate(
-                "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-                ha="right", color=_ROLES["muted"],
+                "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(0, -6 if below else 3),
+                textcoords="offset points", ha="right", va="top" if below else "bottom", color=_ROLES["muted"],
             )  # fmt: skip
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
@@ -152,14 +157,15 @@ def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
     lying = sum(map(len, names)) > _LONG
     with rc_context(_STYLE):
         if lying:
-            height = 0.5 + 0.4 * len(names)
+            height = 0.6 + 0.6 * len(names)
             figure = Figure(figsize=(WIDTH_INCHES, height))
             axes = figure.add_axes((0.03, 0.48 / height, 0.94, 1 - 0.5 / height))
         else:
             figure = Figure(figsize=(WIDTH_INCHES, 2.3))
             axes = _upright(figure, "relative error")
         for number, row in enumerate(shown):
-            shift = 0.14 * (number - (len(shown) - 1) / 2)
+            # Where an element's name stands above its marks, they keep together below it.
+            shift = (0.11 if lying else 0.14) * (number - (len(shown) - 1) / 2) + (0.1 if lying else 0)
             for record in row.records:
                 if (item := record.evaluation.equivariance) is None:
                     continue
@@ -178,11 +184,11 @@ def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
         if lying:
             axes.set_xscale("log")
             _logarithmic(axes.xaxis)
-            axes.set_ylim(len(names) - 0.5, -0.75)
+            axes.set_ylim(len(names) - 0.6, -0.6)
             axes.set_yticks([])
             axes.set_xlabel("relative error")
             for place, element in enumerate(names):
-                axes.text(0, place - 0.36, element, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+                axes.text(0, place - 0.38, element, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
         else:
             axes.set_yscale("log")
             _logarithmic(axes.yaxis)

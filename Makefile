@@ -49,16 +49,17 @@ SEEDS ?= 3
 results-quick: install
 	$(BIN)/hssl reproduce all beyond --datasets mnist --budget quick --seeds $(SEEDS) --jobs 2 --data.root $(DATA) --out $(QUICK)
 
+BENCH ?= results/bench
 readme: install
 	$(BIN)/hssl report $(QUICK)
 	$(BIN)/python -m hssl.experiments.render $(QUICK) README.md docs/reproduction.md
+	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md README.md --runs $(QUICK)/records
 
 # Every benchmark that fits a CPU, then the page in the docs. Nothing else should run on the machine meanwhile.
-BENCH ?= results/bench
 ROUNDS ?= 5
 bench: install
 	for kind in step layers loss data scaling; do $(BIN)/hssl bench $$kind --device cpu --rounds $(ROUNDS) --json $(BENCH)/$$kind.json || exit 1; done
-	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md README.md
+	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md README.md --runs $(QUICK)/records
 
 # The same on a GPU, with the torch that is installed there: make bench-gpu BIN=path/to/its/bin
 GPU_BENCH ?= results/bench-gpu

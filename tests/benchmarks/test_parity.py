@@ -1,5 +1,6 @@
 """Sampled minus all, with the standard error of the difference."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,10 @@ import pytest
 
 from benchmarks.fake_results import result
 from experiments.fake_records import configuration, record
-from hssl.benchmarks.parity import as_table, differences
-from hssl.benchmarks.render import page
+from hssl.benchmarks.parity import as_table, differences, sides
+from hssl.benchmarks.render import main, page
 from hssl.errors import DataError
-from hssl.experiments.record import RunRecord
+from hssl.experiments.record import RunRecord, write
 
 
 def run(folder: Path, streams: str, accuracy: float, seed: int, **changes: Any) -> RunRecord:
@@ -41,6 +42,29 @@ def test_one_run_has_no_error(tmp_path: Path) -> None:
     found = differences([run(tmp_path, "sampled", 90.0, 0)], [run(tmp_path, "all", 91.0, 0)])[0]
     assert found.difference == -1.0
     assert math.isnan(found.standard_error)
+
+
+def test_sides_are_the_runs_that_differ_in_their_streams_alone(tmp_path: Path) -> None:
+    sampled = [run(tmp_path, "sampled", 90.0, seed) for seed in (0, 1)]
+    everything = run(tmp_path, "all", 91.0, 5)
+    # Neither longer runs nor another base space have a counterpart.
+    others = [run(tmp_path, "all", 92.0, 0, trainer__epochs=9), run(tmp_path, "all", 92.0, 0, views__base_size=(2,))]
+    assert sides([*others, *sampled, everything]) == (sampled, [everything])
+    assert sides([*others, *sampled]) == ([], [])
+    assert sides([]) == ([], [])
+
+
+def test_the_page_takes_its_runs_from_records_of_any_kind(tmp_path: Path) -> None:
+    source, records = tmp_path / "bench", tmp_path / "records"
+    source.mkdir()
+    records.mkdir()
+    (source / "data.json").write_text(json.dumps(result("data")))
+    runs = [run(tmp_path, "sampled", 90.0, 0), run(tmp_path, "all", 91.5, 0)]
+    longer = run(tmp_path, "all", 1.0, 0, trainer__epochs=9)
+    for number, made in enumerate((*runs, longer)):
+        write(made, records / f"{number}.json")
+    assert main([str(source), str(tmp_path / "page.md"), "--runs", str(records)]) == 0
+    assert "| -1.50, a single run |" in (tmp_path / "page.md").read_text()
 
 
 def test_unlike_runs_are_refused(tmp_path: Path) -> None:

@@ -70,7 +70,13 @@ def test_what_is_no_measurement_is_refused(
     assert main([str(tmp_path), str(tmp_path / "page.md")]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "page.md").exists()
-    assert main([]) == 2
+
+
+def test_without_arguments_it_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert "RESULTS PAGE" in capsys.readouterr().err
 
 
 def test_the_readme_tells_the_ratios_of_a_step(tmp_path: Path) -> None:

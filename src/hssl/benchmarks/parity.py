@@ -33,6 +33,16 @@ class Difference:
     runs: tuple[int, int]
 
 
+def sides(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
+    """Of any records, those with sampled streams and those with all that have counterparts on the other side."""
+    kinds: dict[str, dict[str, list[RunRecord]]] = {}
+    for record in records:
+        streams = record.configuration["views"].get("streams", "all")
+        kinds.setdefault(_but_streams(record), {}).setdefault(streams, []).append(record)
+    both = [kind for kind in kinds.values() if len(kind) > 1]
+    return [item for kind in both for item in kind["sampled"]], [item for kind in both for item in kind["all"]]
+
+
 def differences(sampled: Sequence[RunRecord], everything: Sequence[RunRecord]) -> list[Difference]:
     """Every mode and measure that both sides have.
 
@@ -81,7 +91,8 @@ def as_table(found: Sequence[Difference]) -> tuple[tuple[str, ...], list[tuple[s
             entry.name,
             f"{entry.sampled:.1f}",
             f"{entry.everything:.1f}",
-            f"{entry.difference:+.2f} ± {entry.standard_error:.2f}",
+            f"{entry.difference:+.2f}"
+            + (", a single run" if math.isnan(entry.standard_error) else f" ± {entry.standard_error:.2f}"),
             " and ".join(map(str, entry.runs)),
         )
         for entry in found

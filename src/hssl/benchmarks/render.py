@@ -1,7 +1,8 @@
-"""Render committed measurements: `python -m hssl.benchmarks.render results/bench docs/performance.md README.md`."""
+"""Render committed measurements: `python -m hssl.benchmarks.render RESULTS PAGE [README] [--runs RECORDS]`."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -183,25 +184,27 @@ def in_short(results: dict[str, dict[str, Any]]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """RESULTS PAGE README: the JSON files of RESULTS into PAGE with its plots, and in short between README's markers.
+    """RESULTS PAGE [README] [--runs RECORDS]: the JSON files of RESULTS into PAGE with its plots.
 
-    The records in RESULTS/streams tell what sampled streams do to accuracy. Without README the page alone is made.
+    README gets them in short, between its markers. RECORDS are runs: those that differ in nothing but their streams
+    tell what sampled streams do to accuracy.
     """
-    if len(arguments) not in (2, 3):
-        print("usage: python -m hssl.benchmarks.render RESULTS PAGE [README]", file=sys.stderr)
-        return 2
-    source, target, *readme = map(Path, arguments)
+    parser = argparse.ArgumentParser(prog="python -m hssl.benchmarks.render")
+    parser.add_argument("results", metavar="RESULTS", type=Path)
+    parser.add_argument("page", metavar="PAGE", type=Path)
+    parser.add_argument("readme", metavar="README", type=Path, nargs="?")
+    parser.add_argument("--runs", metavar="RECORDS", type=Path)
+    asked = parser.parse_args(arguments)
     try:
-        results = {kind: _read(source / f"{kind}.json") for kind in KINDS if (source / f"{kind}.json").exists()}
+        results = {kind: _read(file) for kind in KINDS if (file := asked.results / f"{kind}.json").exists()}
         if not results:
-            raise DataError("there are no measurements to render", arrived=source, remedy="make bench")
-        sides = [source / "streams" / streams for streams in ("sampled", "all")]
-        runs = list(map(read_all, sides)) if all(side.is_dir() for side in sides) else []
-        found = parity.differences(*runs) if runs else []
-        made = provenance([record for side in runs for record in side]) if runs else ""
-        write_atomically(target, page(results, target.parent / target.stem, found, made))
-        for file in readme:
-            update(file, {"bench": in_short(results)})
+            raise DataError("there are no measurements to render", arrived=asked.results, remedy="make bench")
+        runs = parity.sides(read_all(asked.runs)) if asked.runs else ([], [])
+        found = parity.differences(*runs)
+        made = provenance([record for side in runs for record in side]) if found else ""
+        write_atomically(asked.page, page(results, asked.page.parent / asked.page.stem, found, made))
+        if asked.readme:
+            update(asked.readme, {"bench": in_short(results)})
     except HsslError as error:
         print(error, file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ from hssl.experiments import claims
 from hssl.experiments.chance import chance_loss
 from hssl.experiments.claims import FROZEN, MARGIN, NO_STRUCTURE, STRUCTURE, Claim, assess, statements
 from hssl.experiments.entries import entries
+from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import Summary, summarise
 
 ROW = tuple[str, Summary | None, Summary | None]
@@ -157,6 +158,23 @@ def test_points_that_scatter_show_no_trend(tmp_path: Path) -> None:
     assert item.verdict == claims.UNDECIDED
 
 
+@pytest.mark.parametrize(
+    ("means", "learned", "untrained"),
+    [([93, 93.1, 93, 92.9, 93], claims.CONSTANT, claims.UNTRAINED), ([95, 94, 93, 91, 90], claims.FALLS, claims.FALLS)],
+)
+def test_networks_that_learned_nothing_are_not_thereby_constant(
+    tmp_path: Path, means: list[float], learned: str, untrained: str
+) -> None:
+    runs = [ALL, *(f"{ALL}-base-{extent}" for extent in range(2, 6))]
+    accuracies = {run: [mean - 0.1, mean, mean + 0.1] for run, mean in zip(runs, means, strict=True)}
+    records = grid(tmp_path, accuracies)
+    assert claims.figure2("figure2-base-space", entries(records))[0].verdict == learned
+    stuck_at_one_place = {
+        name: _at_chance(record) if name.startswith(f"{ALL}-base-3-") else record for name, record in records.items()
+    }
+    assert claims.figure2("figure2-base-space", entries(stuck_at_one_place))[0].verdict == untrained
+
+
 def test_single_runs_have_no_trend(tmp_path: Path) -> None:
     (item,) = claims.figure2("figure2-distance", entries(grid(tmp_path, SEEDS, seeds=1)))
     assert item.verdict == claims.UNTESTED
@@ -235,9 +253,13 @@ def test_two_that_learned_nothing_are_not_thereby_one_training(tmp_path: Path) -
     assert claims.structure(entries(records))[0].verdict == claims.EQUAL
     for name, record in records.items():
         if name.startswith("mnist-scale-hssl-quick"):
-            stuck = tuple({**line, "train/loss": chance_loss(record)} for line in record.metrics)
-            records[name] = record.model_copy(update={"metrics": stuck})
+            records[name] = _at_chance(record)
     assert claims.structure(entries(records))[0].verdict == claims.UNTRAINED
     # The paper's own numbers are not spoiled by it.
     (theirs,) = claims.papers_own(STRUCTURE, entries(records)).values()
     assert theirs.verdict == claims.EQUAL
+
+
+def _at_chance(record: RunRecord) -> RunRecord:
+    stuck = tuple({**line, "train/loss": chance_loss(record)} for line in record.metrics)
+    return record.model_copy(update={"metrics": stuck})

@@ -8,6 +8,7 @@ from experiments.fake_grid import SEEDS, grid
 from hssl.experiments import claims
 from hssl.experiments.beyond import STUDIES
 from hssl.experiments.blocks import Number
+from hssl.experiments.chance import chance_loss
 from hssl.experiments.differences import difference
 from hssl.experiments.entries import entries
 from hssl.experiments.studies import begun, compare, studies
@@ -57,6 +58,17 @@ def test_the_comparisons_of_a_study_are_one_family(tmp_path: Path) -> None:
     smallest, largest = sorted(raw, key=lambda mode: raw[mode])
     assert items[smallest].tested.p[0] == pytest.approx(min(1, 2 * raw[smallest]))
     assert items[largest].tested.p[0] == pytest.approx(max(raw[largest], min(1, 2 * raw[smallest])))
+
+
+def test_variants_that_learned_nothing_are_not_thereby_alike(tmp_path: Path) -> None:
+    records = grid(tmp_path, ACCURACIES, study="loss")
+    for name, record in records.items():
+        if name.startswith(("mnist-scale-hssl-nt-xent", "mnist-scale-assl-nt-xent")):
+            stuck = tuple({**line, "train/loss": chance_loss(record)} for line in record.metrics)
+            records[name] = record.model_copy(update={"metrics": stuck})
+    items = compare(STUDIES["loss"], begun(STUDIES["loss"], entries(records)))
+    # A-SSL was equal; H-SSL is shown to differ, whatever its loss.
+    assert {item.mode: item.tested.verdict for item in items} == {"a-ssl": claims.UNTRAINED, "h-ssl": claims.DIFFERENT}
 
 
 def test_single_runs_are_not_tested(tmp_path: Path) -> None:

@@ -155,7 +155,13 @@ def figure2(artefact: Artefact, found: Sequence[Entry]) -> list[Tested]:
         (row, points[-1].readout, points[0].readout, trend([entry.accuracies for entry in points]))
         for row, points in rows.items()
     ]
-    return _tested(FIGURE2[artefact], pairs)
+    return [unless_untrained(item, rows[item.row]) for item in _tested(FIGURE2[artefact], pairs)]
+
+
+def unless_untrained(item: Tested, of: Sequence[Entry]) -> Tested:
+    """A verdict of no change only where all that was compared has learned something; a change is one all the same."""
+    alike = item.verdict in (EQUAL, CONSTANT)
+    return replace(item, verdict=UNTRAINED) if alike and any(mostly_at_chance(e.records) for e in of) else item
 
 
 def _tested(

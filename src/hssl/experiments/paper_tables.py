@@ -130,9 +130,10 @@ def _trends(artefact: Artefact, found: Sequence[Entry]) -> Table:
         (*headings, *(f"p: {name}" for name in claim.hypotheses), "Verdict"),
         tuple(lines),
         "How much a straight line through all runs of a row rises from its first place to its last, the places one "
-        "step apart. Constant is only what is so between any two places: a hump that rises and falls is none. A "
-        "p-value below 0.05 refutes what its heading says; those of rising and falling are two-sided, those of a "
-        "column corrected for their number.",
+        "step apart. Constant is only what is so between any two places: a hump that rises and falls is none; and "
+        "nothing is concluded from it where the loss of most runs at a place ended at chance. A p-value below 0.05 "
+        "refutes what its heading says; those of rising and falling are two-sided, those of a column corrected for "
+        "their number.",
     )
 
 

@@ -56,7 +56,10 @@ def compare(study: Study, here: Sequence[Entry]) -> list[Comparison]:
     rows = [
         (entry.cell.run, entry.readout, None if first is None else first.readout) for _, _, _, entry, first in pairs
     ]
-    return [Comparison(*pair, tested) for pair, tested in zip(pairs, claims.assess(claim, rows), strict=True)]
+    return [
+        Comparison(*pair, claims.unless_untrained(tested, [side for side in pair[3:] if side is not None]))
+        for pair, tested in zip(pairs, claims.assess(claim, rows), strict=True)
+    ]
 
 
 def _by_place(here: Sequence[Entry]) -> dict[tuple[str, str], dict[str, Entry]]:
@@ -110,7 +113,9 @@ def _one(study: Study, here: Sequence[Entry]) -> Section:
     points: tuple[str, ...] = ()
     if {"a-ssl", "h-ssl"} <= by_mode.keys():
         pair = (by_mode["h-ssl"].row, by_mode["h-ssl"].readout, by_mode["a-ssl"].readout)
-        points = tuple(claims.sentence(STRUCTURE, item) for item in claims.assess(STRUCTURE, [pair]))
+        sides = [by_mode["h-ssl"], by_mode["a-ssl"]]
+        tested = [claims.unless_untrained(item, sides) for item in claims.assess(STRUCTURE, [pair])]
+        points = tuple(claims.sentence(STRUCTURE, item) for item in tested)
     heads = ("Row", "Training", *study.variants)
     table = Table(f"study-{study.name}", heads, tuple(lines), f"Source: {study.source}.")
     return Section(study.title, (study.question,), points, tables=(table,))

@@ -6,6 +6,7 @@ from experiments.fake_grid import SEEDS, grid
 from hssl.experiments import claims
 from hssl.experiments.claim_tables import agreement, counted, summary, theory
 from hssl.experiments.entries import Entry, entries
+from hssl.experiments.record import RunRecord
 
 NEAR = {"mnist-scale-assl": [98.5, 98.6, 98.7], "mnist-scale-hssl": [70.0, 70.1, 70.3],
         "mnist-scale-frozen": [80.0, 99.0, 95.0]}  # fmt: skip
@@ -60,3 +61,36 @@ def test_without_records_there_is_nothing_to_say() -> None:
     assert summary([], "paper") is None
     assert theory([]) is None
     assert agreement([]) is None
+
+
+def _of_other_measure(records: dict[str, RunRecord], measure: str, accuracies: dict[str, float]) -> None:
+    """Gives the runs of some cells another accuracy by one measure, a tenth apart."""
+    for name, record in records.items():
+        for run, mean in accuracies.items():
+            if name.startswith(f"{run}-quick"):
+                found = getattr(record.evaluation, measure).model_copy(update={"accuracy": mean + record.seed / 10})
+                evaluation = record.evaluation.model_copy(update={measure: found})
+                records[name] = record.model_copy(update={"evaluation": evaluation})
+
+
+def test_what_other_measures_decide_otherwise_is_told_in_short(tmp_path: Path) -> None:
+    records = grid(tmp_path, SEEDS)
+    point = _point(records, claims.NO_STRUCTURE)
+    assert point.endswith("? H-SSL below in 1 of 1 row.")
+    _of_other_measure(records, "knn", {"mnist-scale-cnn-hssl": 80.0, "mnist-scale-cnn-assl": 70.0})
+    assert _point(records, claims.NO_STRUCTURE) == f"{point} By kNN: H-SSL above in 1 of 1 row."
+
+
+def test_equality_of_two_that_may_have_learned_nothing_is_told(tmp_path: Path) -> None:
+    words = "In 1 of the equal rows neither is shown to be better than random weights."
+    equal = {"mnist-scale-assl": [98.0, 98.4, 98.2], "mnist-scale-hssl": [98.1, 98.3, 98.0]}
+    as_random = grid(tmp_path / "one", {**equal, "mnist-scale-frozen": [98.0, 98.3, 98.1]})
+    better = grid(tmp_path / "other", {**equal, "mnist-scale-frozen": [90.0, 90.3, 90.1]})
+    assert words in _point(as_random, claims.STRUCTURE)
+    assert words not in _point(better, claims.STRUCTURE)
+
+
+def _point(records: dict[str, RunRecord], claim: claims.Claim) -> str:
+    section = summary(entries(records), "quick")
+    assert section is not None
+    return next(point for point in section.points if point.startswith(claim.title))

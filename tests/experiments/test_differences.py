@@ -92,15 +92,34 @@ def test_a_trend_is_the_rise_of_the_line_of_least_squares() -> None:
 def test_places_are_within_a_margin_where_any_two_are() -> None:
     found = trend(RISING)
     assert found is not None
-    inside = math.sqrt(sum(np.var(runs, ddof=1) for runs in RISING) / 3)
-    farthest = np.mean(RISING[2]) - np.mean(RISING[0])
-    assert found.within(4) == pytest.approx(stats.t.cdf((farthest - 4) / inside, 3))
+    farthest = difference(summarise(RISING[2]), summarise(RISING[0]))
+    assert farthest is not None
+    assert found.within(4) == pytest.approx(farthest.within(4))
     # A hump has no slope, and is not constant for that.
     hump = trend(HUMP)
     assert hump is not None
     assert abs(hump.mean) < 1e-9
     assert hump.within(2) > 0.5
     assert hump.within(4) < 0.05
+
+
+def test_a_place_that_varies_widely_is_not_carried_by_narrow_ones() -> None:
+    narrow, wide = [[93.0, 93.1, 92.9], [93.1, 93.0, 93.2], [93.0, 92.9, 93.1]], [91.6, 94.4, 93.0]
+    steady, wavering = trend(narrow), trend([*narrow, wide])
+    assert steady is not None
+    assert wavering is not None
+    assert steady.within(2) < 0.001
+    # One variance for all places would call it constant: t = (0 - 2) / (0.71 sqrt(2 / 3)) with 8 degrees of freedom.
+    inside = math.sqrt(sum(np.var(runs, ddof=1) for runs in (*narrow, wide)) / 4)
+    assert stats.t.cdf((0.1 - 2) / (inside * math.sqrt(2 / 3)), 8) < 0.05
+    assert wavering.within(2) > 0.05
+
+
+def test_places_that_do_not_vary_are_as_far_apart_as_they_are() -> None:
+    found = trend([[93.0, 93.0], [93.5, 93.5], [93.1, 93.2]])
+    assert found is not None
+    assert found.within(2) < 0.05
+    assert found.within(0.4) == 1.0
 
 
 @pytest.mark.parametrize(

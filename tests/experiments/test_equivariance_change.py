@@ -7,7 +7,7 @@ import pytest
 from experiments.fake_grid import SEEDS, grid
 from hssl.experiments.blocks import Number
 from hssl.experiments.entries import entries
-from hssl.experiments.equivariance_change import NOT_MEASURED, equivariance, errors_of
+from hssl.experiments.equivariance_change import NOT_MEASURED, beside, equivariance, errors_of
 from hssl.experiments.record import Equivariance, RunRecord
 
 
@@ -90,6 +90,26 @@ def test_what_elements_share_is_said_once(tmp_path: Path) -> None:
     after = measured({"(+4, +0) px off": 0.1, "(+0, +4) px off": 0.1, "(+8, +8) px off": 0.1})
     line = line_of(changed(grid(tmp_path, SEEDS, seeds=1), None, after), "MNIST · scale · SESN", "H-SSL")
     assert line["Elements"] == "3: (+4, +0) to (+8, +8) px off"
+
+
+def test_what_errors_are_read_against_stands_below_them(tmp_path: Path) -> None:
+    def scales(law: float, wrong: float) -> Equivariance:
+        context: dict[str, float | None] = {"a: wrong stream": wrong, "a: other image": 1.2, "a: own size": 9.0}
+        return measured({"a": law}).model_copy(update={"context": context | {"b: round trip": None}})
+
+    line = line_of(
+        changed(grid(tmp_path, SEEDS, seeds=1), scales(0.4, 0.3), scales(0.2, 0.3)), "MNIST · scale · SESN", "H-SSL"
+    )
+    before, after = line["Mean before"], line["Mean after"]
+    assert isinstance(before, Number)
+    assert isinstance(after, Number)
+    assert before.below == ("wrong stream 0.30 (farther in 0 of 1)", "other image 1.20")
+    assert after.below == ("wrong stream 0.30 (farther in 1 of 1)", "other image 1.20")
+    border = measured({"(+4, +0) px off the border": 0.0}).model_copy(
+        update={"context": {"(+4, +0) px with the border": 0.5, "(+0, +4) px with the border": 0.7}}
+    )
+    assert beside([border, None]) == ("with the border 0.60",)
+    assert beside([measured({"a": 0.1})]) == ()
 
 
 def test_variants_of_a_study_are_named(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+from scipy import stats
+
 from experiments.fake_records import configuration, record
-from hssl.experiments.limits import budget_statement, protocol_statements, share_statement
+from hssl.experiments.limits import budget_statement, protocol_statements, share_statement, telling
 
 
 def test_the_budget_is_told_as_a_share_of_the_papers(tmp_path: Path) -> None:
@@ -29,8 +33,21 @@ def test_protocols_are_told_where_they_bear(tmp_path: Path) -> None:
     assert "different pairs" in told("translation")
     assert "different pairs" not in told("rotation")
     assert "same distribution of pairs" in told("rotation")
+    assert "but for BatchNorm" not in told("rotation")
+    assert "but for BatchNorm" in told("rotation", views__streams="sampled", evaluation__readout="afterwards")
     assert "only the streams" in told("scale", views__streams="sampled", evaluation__readout="afterwards")
     assert "only the streams" not in told("scale", views__streams="all")
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5])
+def test_what_so_many_runs_can_tell_apart(runs: int) -> None:
+    """Two samples with the same spread that lie so far apart have p = 0.05."""
+    spread = np.linspace(-1, 1, runs)
+    spread /= spread.std(ddof=1)
+    at = stats.ttest_ind(spread + telling(runs), spread).pvalue
+    assert at == pytest.approx(0.05)
+    # Twice the spread, whatever their number, is no rule.
+    assert abs(stats.ttest_ind(spread + 2, spread).pvalue - 0.05) > 0.01
 
 
 def test_other_images_have_no_share(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def test_one_pass_of_twice_the_batch_each_half_read_at_its_own_base_space() -> N
     assert [len(images) for images in encode.seen] == [10]
     assert pairs.parameters_1 is not None
     assert pairs.parameters_2 is not None
+    for half, parameters in zip(encode.seen[0].chunk(2), (pairs.parameters_1, pairs.parameters_2), strict=True):
+        assert torch.equal(half, group.transform_by(IMAGES, parameters))
     # Turning an image keeps its mean, so both halves have the untransformed features; positions tell the views apart.
     features = CountingEncoder(group)(IMAGES)
     torch.testing.assert_close(first, features.at(pairs.positions_1))

@@ -152,7 +152,7 @@ def _print_evaluation(result: Mapping[str, Any]) -> None:
 _LAW = "relative error of f(T_g x) = Γ_g f(x), over the spread of the features: 0 is the law, 1 is far from it"
 _NOT_HELD = (
     "not held: an error is above the bound, which allows for float32 rounding. Features whose constant is much larger "
-    "than their spread lose digits to rounding and can be a little above it; a network that breaks the law is far above"
+    "than their spread lose digits and can be a little above it; a network that breaks the law is mostly far above"
 )
 _OF_SCALES = (
     "scales are approximate: read their errors against violations of the law (wrong stream, other image), which a "

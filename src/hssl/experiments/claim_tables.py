@@ -24,9 +24,10 @@ HOW = (
 _WHY = {
     claims.STRUCTURE: (
         "In an equivariant network both can compare the same pairs of features. For quarter turns they do, and theory "
-        "promises the same training; for translations the two protocols draw different pairs, and scales are "
-        "equivariant approximately: there it is what the paper found (table 1). Equality has a test of its own: two "
-        "accuracies that are not shown to differ are not thereby equal."
+        "promises the same training (with sampled streams but for BatchNorm's statistics); for translations the two "
+        "protocols draw different pairs, and scales are equivariant approximately: there it is what the paper found "
+        "(table 1). Equality has a test of its own: two accuracies that are not shown to differ are not thereby "
+        "equal. Nor has either thereby learned: whether they are better than random weights is the next question."
     ),
     claims.LEARNS: (
         "What self-supervision is for. Beside it the same test of A-SSL. On MNIST the readout trains a layer of its "
@@ -53,7 +54,11 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
         budget: of the runs.
         deviating: whether some have other settings than their recipes.
     """
-    points = [f"{claim.title}? {counted(rows)}" for claim, rows in claims.of_theory(found) if rows]
+    points = [
+        f"{claim.title}? {counted(rows)}{_no_better(claim, rows, found)}{_otherwise(claim, rows, found)}"
+        for claim, rows in claims.of_theory(found)
+        if rows
+    ]
     for artefact, claim in claims.FIGURE2.items():
         if rows := claims.figure2(artefact, found):
             points.append(f"{TITLES[artefact].split(':')[0]}. {claim.title}? {counted(rows)}")
@@ -63,7 +68,7 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
         points.append(f"Of {len(rows)} accuracies that the paper has too: {', '.join(counts)}.")
     if points:
         points.append(
-            "All of these are of the readout. Linear probe and kNN can tell otherwise, and stand beside it below."
+            "All of these are of the readout; of linear probe and kNN only what they decide and the readout does not."
         )
     if not points:
         return None
@@ -80,6 +85,32 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
     if deviating:
         text.append("Some runs have other settings than their recipes; the next section tells which.")
     return Section("In short", tuple(text), tuple(points), note=True)
+
+
+def _no_better(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry]) -> str:
+    """Of rows where two trainings are equal, how many are no better than none."""
+    if claim is not claims.STRUCTURE:
+        return ""
+    better = (claims.LEARNED, claims.LITTLE_LEARNED)
+    learned = {
+        item.row: item.verdict in better or (item.control is not None and item.control.verdict in better)
+        for item in claims.learns(found)
+    }
+    equal = [item.row for item in rows if item.verdict in (claims.EQUAL, claims.CLOSE)]
+    without = sum(not learned[row] for row in equal if row in learned)
+    return f" In {without} of the equal rows neither is shown to be better than random weights." if without else ""
+
+
+def _otherwise(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry]) -> str:
+    """Measures that decide a row in which the readout decides nothing, or something else."""
+    verdicts = {item.row: item.verdict for item in rows}
+    told = ""
+    for measure, tested in claims.by_other_measures(claim, found).items():
+        others = [item for item in tested.values() if item.row in verdicts]
+        if any(item.verdict not in (*claims.OPEN, verdicts[item.row]) for item in others):
+            words = counted(others)
+            told += f" By {measure}: {words if words.startswith('H-SSL') else words[0].lower() + words[1:]}"
+    return told
 
 
 def theory(found: Sequence[Entry]) -> Section | None:

@@ -159,9 +159,11 @@ def figure2(artefact: Artefact, found: Sequence[Entry]) -> list[Tested]:
 
 
 def unless_untrained(item: Tested, of: Sequence[Entry]) -> Tested:
-    """A verdict of no change only where all that was compared has learned something; a change is one all the same."""
-    alike = item.verdict in (EQUAL, CONSTANT)
-    return replace(item, verdict=UNTRAINED) if alike and any(mostly_at_chance(e.records) for e in of) else item
+    """No verdict but that of a difference, unless all that was compared has learned something."""
+    kept = item.verdict in (DIFFERENT, RISES, FALLS, UNTESTED)
+    return (
+        item if kept or not any(mostly_at_chance(entry.records) for entry in of) else replace(item, verdict=UNTRAINED)
+    )
 
 
 def _tested(
@@ -206,8 +208,8 @@ def structure(found: Sequence[Entry], measure: Measured = readout) -> list[Teste
     tested = assess(STRUCTURE, _pairs(found, "table1", "h-ssl", "a-ssl", measure))
     if measure is papers:
         return tested
-    stuck = {e.row for e in found if e.cell.artefact == "table1" and mostly_at_chance(e.records)}
-    return [replace(item, verdict=UNTRAINED) if item.told and item.row in stuck else item for item in tested]
+    sides = [entry for entry in found if entry.cell.artefact == "table1"]
+    return [unless_untrained(item, [entry for entry in sides if entry.row == item.row]) for item in tested]
 
 
 def no_structure(found: Sequence[Entry], measure: Measured = readout) -> list[Tested]:

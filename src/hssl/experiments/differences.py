@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hssl.experiments.tables import Summary
+from hssl.experiments.tables import Summary, summarise
 
 LEVEL = 0.95
 
@@ -66,28 +66,22 @@ class Trend(Difference):
     """How much the line of least squares through all runs of several places rises from the first place to the last.
 
     Attributes:
-        gaps: between any two places' means, in size.
-        gap_errors: their standard errors, from the variance within places.
-        gap_freedom: its degrees of freedom.
+        gaps: any two places' means against each other, with variances of their own, and the size of the gap; no
+            difference where neither place varies.
     """
 
-    gaps: tuple[float, ...]
-    gap_errors: tuple[float, ...]
-    gap_freedom: int
+    gaps: tuple[tuple[float, Difference | None], ...]
 
     def within(self, margin: float) -> float:
         """p-value against 'some two places differ by `margin` or more'.
 
         The largest p-value of the pairs: all of them must be refuted, which needs no correction (Berger 1982).
         """
-        from scipy import stats
-
-        pairs = zip(self.gaps, self.gap_errors, strict=True)
-        return max(float(stats.t.cdf((gap - margin) / error, self.gap_freedom)) for gap, error in pairs)
+        return max(float(gap >= margin) if told is None else told.within(margin) for gap, told in self.gaps)
 
 
 def trend(places: Sequence[Sequence[float]]) -> Trend | None:
-    """The trend over places that are one step apart, one variance for all of them.
+    """The trend over places that are one step apart; the line's error is that of all runs about it.
 
     Runs that share a seed are taken as independent; what a seed adds to all of its runs alike widens the interval.
 
@@ -106,18 +100,16 @@ def trend(places: Sequence[Sequence[float]]) -> Trend | None:
     slope = math.fsum((x - middle) * (y - mean) for x, y in pairs) / spread
     about_line = math.fsum((y - mean - slope * (x - middle)) ** 2 for x, y in pairs) / (count - 2)
     means = [math.fsum(runs) / len(runs) for runs in places]
-    freedom = count - len(places)
-    inside = math.fsum((value - m) ** 2 for runs, m in zip(places, means, strict=True) for value in runs) / freedom
+    inside = math.fsum((value - m) ** 2 for runs, m in zip(places, means, strict=True) for value in runs)
     if inside < 1e-18:
         return None
-    two = [(one, other) for one in range(len(places)) for other in range(one)]
-    around = _around(steps * slope, steps * math.sqrt(about_line / spread), count - 2)
-    return Trend(
-        **vars(around),
-        gaps=tuple(abs(means[one] - means[other]) for one, other in two),
-        gap_errors=tuple(math.sqrt(inside / len(places[one]) + inside / len(places[other])) for one, other in two),
-        gap_freedom=freedom,
+    told = [summarise(runs) for runs in places]
+    gaps = tuple(
+        (abs(means[one] - means[other]), difference(told[one], told[other]))
+        for one in range(len(places))
+        for other in range(one)
     )
+    return Trend(**vars(_around(steps * slope, steps * math.sqrt(about_line / spread), count - 2)), gaps=gaps)
 
 
 def _around(mean: float, error: float, freedom: float) -> Difference:

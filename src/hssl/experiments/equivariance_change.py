@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from hssl.experiments.blocks import Line, Number, Plot, Section, Table, modes_of
 from hssl.experiments.entries import Entry
@@ -13,6 +14,7 @@ from hssl.experiments.tables import MODES, NONE, Summary, comparison_table, summ
 
 NOT_MEASURED = "not measured"
 _IDENTITY = "0°"
+_OF_SCALES = ("wrong stream", "other image", "round trip")
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,12 @@ def equivariance(found: Sequence[Entry]) -> Section | None:
         (
             "The relative error between the features of a transformed image and the transformed features of the image: "
             "0 is equivariant, 1 is as far off as the features vary. H-SSL stands for A-SSL only as far as this is "
-            "small. Exact groups are held to a bound that rounding explains. Scales are approximate. Without structure "
-            "(none) nothing is promised.",
+            "small. Exact groups are held to a bound that rounding explains. Zero-padded translations are exact off "
+            "the border alone, which is measured on a canvas larger than the images and says nothing about training; "
+            "at the size of the images most places see the border, and the error with it stands below. Scales are "
+            "approximate: below their error stand two violations of the law (another stream than the law says, "
+            "another image), which a network that obeys it is nearer than, and what shrinking and magnifying alone "
+            "costs (round trip). Without structure (none) nothing is promised.",
         ),
         plots=tuple(_plots(found)),
         modes=modes_of(entry.cell.mode for entry in found if entry.cell.artefact.startswith("table")),
@@ -120,8 +126,8 @@ def _lines(entry: Entry) -> Iterable[Line]:
             entry.row + variant,
             MODES[entry.cell.mode],
             trained[0].exactness,
-            _mean(one),
-            _mean(other),
+            _mean(one, beside(evaluation.equivariance_untrained for evaluation in evaluations)),
+            _mean(other, beside(trained)),
             _largest(one.largest),
             _largest(other.largest),
             Number(NONE if bound is None else _short(bound), bound),
@@ -139,12 +145,51 @@ def _elements(names: Sequence[str]) -> str:
     return f"{len(names)}: {start} to {names[-1]}"
 
 
-def _mean(errors: Errors) -> Number:
+def beside(measured: Iterable[Equivariance | None]) -> tuple[str, ...]:
+    """What the error is read against: means over elements and runs, in words.
+
+    Translations: the error with the border, at the size of the images. Scales: two violations of the law and what the
+    pixels alone cost.
+    """
+    items = [item for item in measured if item is not None]
+    with_border = [_context(item, " with the border") for item in items]
+    told = [f"with the border {_short(fmean(values))}"] if (values := _flat(with_border)) else []
+    for figure in _OF_SCALES:
+        found = [_context(item, f": {figure}") for item in items]
+        if not (values := _flat(found)):
+            continue
+        text = f"{figure} {_short(fmean(values))}"
+        if figure == _OF_SCALES[0]:
+            pairs = [
+                (error, of[name])
+                for item, of in zip(items, found, strict=True)
+                for name, error in item.errors.items()
+                if name in of and error is not None
+            ]
+            text += f" (farther in {sum(error < wrong for error, wrong in pairs)} of {len(pairs)})"
+        told.append(text)
+    return tuple(told)
+
+
+def _context(item: Equivariance, ending: str) -> dict[str, float]:
+    """By element."""
+    return {
+        name.removesuffix(ending): error
+        for name, error in item.context.items()
+        if name.endswith(ending) and error is not None
+    }
+
+
+def _flat(found: Sequence[dict[str, float]]) -> list[float]:
+    return [value for of in found for value in of.values()]
+
+
+def _mean(errors: Errors, further: tuple[str, ...]) -> Number:
     diverged = (f"{errors.diverged} not finite",) if errors.diverged else ()
     if errors.mean is None:
-        return Number(NONE if diverged else NOT_MEASURED, below=diverged)
+        return Number(NONE if diverged else NOT_MEASURED, below=(*diverged, *further))
     spread = "" if errors.mean.std is None else f" ± {_short(errors.mean.std)}"
-    return Number(_short(errors.mean.mean) + spread, errors.mean.mean, f"n {errors.mean.count}", diverged)
+    return Number(_short(errors.mean.mean) + spread, errors.mean.mean, f"n {errors.mean.count}", (*diverged, *further))
 
 
 def _largest(value: float | None) -> Number:

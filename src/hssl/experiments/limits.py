@@ -1,5 +1,6 @@
 """What runs of a budget show and what they do not, in sentences; how their protocol bears on a comparison."""
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -27,7 +28,8 @@ def budget_statement(records: Sequence[RunRecord]) -> list[str]:
     statements.append(
         "Where a row has a single run, nothing is known about its spread: a difference of a few points may be chance."
         if fewest == 1
-        else f"With {fewest} runs a row the spread is uncertain: differences below twice the spread may be chance."
+        else f"With {fewest} runs a row the spread is uncertain: differences below {telling(fewest):.1f} times the "
+        "spread may be chance."
     )
     if not any(record.evaluation.labels for record in records):
         statements.append(
@@ -68,11 +70,18 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
     if "translation" in transformations:
         statements.append(
             "For translations the paper's two protocols draw different pairs (A-SSL: shifts up to ±20 % read at one "
-            "place; H-SSL: any two places of the map), so early in training A-SSL and H-SSL need not agree."
+            "place; H-SSL: any two places of the map), and zero padding breaks their equivariance at the border, "
+            "which most places see: A-SSL and H-SSL need not agree."
         )
     if "rotation" in transformations:
         statements.append(
-            "For quarter turns the two draw the same distribution of pairs: there A-SSL and H-SSL should agree."
+            "For quarter turns the two draw the same distribution of pairs: there A-SSL and H-SSL should agree"
+            + (
+                ", but for BatchNorm: of a pair whose turns are the same, sampled streams show it one row in H-SSL "
+                "and two in A-SSL."
+                if "rotation" in sampled
+                else "."
+            )
         )
     statements += chance_statements(records)
     afterwards = [
@@ -86,6 +95,13 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
             f"to the finished network for {max(afterwards)} epochs. The linear probe treats all alike."
         )
     return statements
+
+
+def telling(runs: int) -> float:
+    """By how many sample deviations two means of so many runs each must differ for p < 0.05 in Student's t-test."""
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, 2 * runs - 2)) * math.sqrt(2 / runs)
 
 
 def chance_statements(records: Sequence[RunRecord]) -> list[str]:

@@ -18,6 +18,7 @@ from hssl.experiments.blocks import (
     p_value,
     signed,
 )
+from hssl.experiments.chance import mostly_at_chance
 from hssl.experiments.entries import TITLES, Entry
 from hssl.experiments.identical_pairs import identical_pairs
 from hssl.experiments.manifest import Artefact
@@ -98,7 +99,7 @@ def figure2(artefact: Artefact, found: Sequence[Entry]) -> Section | None:
             (
                 entry.row,
                 Number(entry.place, entry.cell.value),
-                _plain(entry),
+                _point(entry),
                 _change(entry, first),
                 _identical(entry),
                 entry.cell.run,
@@ -131,7 +132,8 @@ def _trends(artefact: Artefact, found: Sequence[Entry]) -> Table:
         tuple(lines),
         "How much a straight line through all runs of a row rises from its first place to its last, the places one "
         "step apart. Constant is only what is so between any two places: a hump that rises and falls is none; and "
-        "nothing is concluded from it where the loss of most runs at a place ended at chance. A p-value below 0.05 "
+        "nothing is concluded from it where the loss of most runs at a place ended at chance. Constant accuracies of "
+        "networks that are not shown to be better than random weights may be the readout's own. A p-value below 0.05 "
         "refutes what its heading says; those of rising and falling are two-sided, those of a column corrected for "
         "their number.",
     )
@@ -160,8 +162,9 @@ def _number(entry: Entry | None, verdicts: dict[str, str]) -> Number:
     return accuracy(entry.readout, below=(*theirs, *told, *failed), run=entry.cell.run)
 
 
-def _plain(entry: Entry) -> Number:
-    return Number(entry.text) if entry.readout is None else accuracy(entry.readout)
+def _point(entry: Entry) -> Number:
+    below = ("loss at chance",) if mostly_at_chance(entry.records) else ()
+    return Number(entry.text) if entry.readout is None else accuracy(entry.readout, below=below)
 
 
 def _key(entry: Entry) -> str:

@@ -42,6 +42,8 @@ class Equivariance(_Part):
     bound: float | None = None
     held: bool | None = None
     errors: dict[str, float | None]
+    context: dict[str, float | None] = {}
+    """What the errors are read against; 'element: figure' where one belongs to an element."""
 
 
 class Evaluation(_Part):

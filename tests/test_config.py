@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from hssl.config import Config, ViewsConfig, accepted_of, differences, fields_of, load, override, parse
 from hssl.errors import ConfigurationError
 
-RECORDS = Path(__file__).resolve().parent.parent / "results" / "quick"
+RECORDS = Path(__file__).parents[1] / "results" / "quick" / "records"
 
 
 def at(config: Config, name: str) -> Any:

@@ -68,10 +68,14 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
             "(views.streams sampled): BatchNorm saw a sample of what the paper's computation shows it."
         )
     if "translation" in transformations:
+        padded = not all(
+            r.configuration["backbone"].get("circular") for r in records if r.transformation == "translation"
+        )
         statements.append(
             "For translations the paper's two protocols draw different pairs (A-SSL: shifts up to ±20 % read at one "
-            "place; H-SSL: any two places of the map), and zero padding breaks their equivariance at the border, "
-            "which most places see: A-SSL and H-SSL need not agree."
+            "place; H-SSL: any two places of the map)"
+            + (", and zero padding breaks their equivariance at the border, which most places see" if padded else "")
+            + ": A-SSL and H-SSL need not agree."
         )
     if "rotation" in transformations:
         statements.append(

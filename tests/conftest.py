@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -34,6 +35,17 @@ def data_root() -> Path:
 def reference_root() -> Path:
     """The folder with the numbers of the original implementation."""
     return _shared("reference", "HSSL_REFERENCE")
+
+
+@pytest.fixture(autouse=True)
+def large_pages_stay_in_their_test() -> Iterator[None]:
+    """The command line asks for large pages in its own process: left behind, what later tests start would take them."""
+    name = "THP_MEM_ALLOC_ENABLE"
+    before = os.environ.get(name)
+    yield
+    os.environ.pop(name, None)
+    if before is not None:
+        os.environ[name] = before
 
 
 @pytest.fixture

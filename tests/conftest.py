@@ -52,12 +52,16 @@ def large_pages_stay_in_their_test() -> Iterator[None]:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Stands in for training, evaluation and comparison."""
     stand_in = Engine()
-    training, comparing = ModuleType("hssl.training.engine"), ModuleType("hssl.experiments.compare")
-    for name in ("train", "evaluate_run", "measure_equivariance"):
-        setattr(training, name, getattr(stand_in, name))
-    comparing.compare = stand_in.compare  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "hssl.training.engine", training)
-    monkeypatch.setitem(sys.modules, "hssl.experiments.compare", comparing)
+    places = {
+        "hssl.training.engine": ("train",),
+        "hssl.training.evaluate": ("evaluate_run", "measure_equivariance"),
+        "hssl.experiments.compare": ("compare",),
+    }
+    for place, names in places.items():
+        module = ModuleType(place)
+        for name in names:
+            setattr(module, name, getattr(stand_in, name))
+        monkeypatch.setitem(sys.modules, place, module)
     return stand_in
 
 

@@ -12,7 +12,8 @@ from hssl.config import override
 from hssl.data import ImageStore
 from hssl.experiments.recipes import recipe
 from hssl.groups import Rotations, Scales, Translations
-from hssl.training.engine import evaluate_run, train
+from hssl.training.engine import train
+from hssl.training.evaluate import evaluate_run
 from hssl.training.module import SSLModule
 from hssl.training.optim import LARS, parameter_groups
 

@@ -18,7 +18,8 @@ from hssl.data.mapped_file import MappedFile
 from hssl.data.statistics import channel_statistics
 from hssl.errors import DataError
 from hssl.training import engine
-from hssl.training.engine import evaluate_run, train
+from hssl.training.engine import train
+from hssl.training.evaluate import evaluate_run
 from small_runs import Interrupted, StopAfter, checkpoint, metrics, same, tiny
 
 

@@ -10,7 +10,7 @@ from hssl.config import Config
 from hssl.errors import ConfigurationError, RunFolderError
 from hssl.experiments.compare import compare
 from hssl.experiments.record import read
-from hssl.training import engine
+from hssl.training import engine, evaluate
 from small_runs import TINY, write_images
 
 FIELDS = TINY | {"trainer.epochs": 1, "optimizer.warmup_epochs": 0, "data.test_images": 8, "trainer.batch_size": 8}
@@ -65,7 +65,7 @@ def test_a_finished_comparison_is_not_measured_again(
     assert row(images, tmp_path / "out") == 0
     (file,) = (tmp_path / "out" / "records").iterdir()
     first = read(file)
-    monkeypatch.setattr(engine, "evaluate_run", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(evaluate, "evaluate_run", lambda *_: pytest.fail("measured again"))
     assert row(images, tmp_path / "out") == 0
     assert read(file) == first
 

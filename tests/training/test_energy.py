@@ -17,7 +17,8 @@ from hssl.training import energy as module
 from hssl.training import engine
 from hssl.training.callbacks import Journal
 from hssl.training.energy import Counter, CounterLostError, EnergyMeter, cpu_counters, gpu_counters, meter_of
-from hssl.training.engine import evaluate_run, train
+from hssl.training.engine import train
+from hssl.training.evaluate import evaluate_run
 from hssl.training.run_folder import RunFolder
 from small_runs import Interrupted, StopAfter, tiny
 from training.test_callbacks import PretendTrainer, end_epoch, journal_lines

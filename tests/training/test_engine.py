@@ -21,9 +21,11 @@ from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import load_data
 from hssl.errors import ConfigurationError, DataError, GroupError, HsslError, RunFolderError, SizeError
 from hssl.experiments.record import collect
-from hssl.training import engine
+from hssl.training import calibration, engine
+from hssl.training.calibration import calibrate
 from hssl.training.callbacks import DivergenceError
-from hssl.training.engine import calibrate, check, evaluate_run, measure_equivariance, train
+from hssl.training.engine import check, train
+from hssl.training.evaluate import evaluate_run, measure_equivariance
 from small_runs import (
     SAMPLED,
     Interrupted,
@@ -140,11 +142,11 @@ def test_calibration_is_the_statistics_of_the_training_images(monkeypatch: pytes
     torch.testing.assert_close(module.norm1.running_var, lifted.transpose(0, 1).flatten(1).var(1))
     assert module.norm1.momentum == 0.1
     # In several passes the mean is still that of all images: every pass holds as many of them.
-    monkeypatch.setattr(engine, "_CHUNK", 16)
+    monkeypatch.setattr(calibration, "_CHUNK", 16)
     calibrate(module, store)
     torch.testing.assert_close(module.norm1.running_mean, expected_mean)
     # 64 images in passes of at most 60: not 60 and 4, whose average would be far off.
-    monkeypatch.setattr(engine, "_CHUNK", 60)
+    monkeypatch.setattr(calibration, "_CHUNK", 60)
     calibrate(module, store)
     torch.testing.assert_close(module.norm1.running_mean, expected_mean)
 

@@ -41,7 +41,7 @@ def evaluate(run: Path, data_root: str | None) -> int:
     """Measure a run and print each measure under its own name."""
     _check_run(run)
     with without_notices(), progress("loading") as told:
-        from hssl.training.engine import evaluate_run
+        from hssl.training.evaluate import evaluate_run
 
         result = evaluate_run(run, data_root or _moved_to(run), told)
     _print_evaluation(result)
@@ -66,7 +66,7 @@ def equivariance(subject: str, budget: str | None, overrides: Mapping[str, str])
     else:
         config = _configuration(subject, budget, overrides, "quick", runs_too=True)
     with without_notices():
-        from hssl.training.engine import measure_equivariance
+        from hssl.training.evaluate import measure_equivariance
 
         root = overrides.get("data.root") or _moved_to(run) if run else None
         entry = measure_equivariance(config, run, root)

@@ -113,7 +113,8 @@ def make(folder: GridFolder, name: str, config: Config) -> RunRecord:
     except DataError:
         # Kept, since somebody may want to see it; a run's own folder still holds what it was made from.
         _put_aside(folder.record_file(name))
-    from hssl.training.engine import evaluate_run, train
+    from hssl.training.engine import train
+    from hssl.training.evaluate import evaluate_run
 
     train(config, folder.run(name))
     evaluate_run(folder.run(name))

@@ -97,8 +97,9 @@ def show(records: Sequence[RunRecord]) -> None:
 
 
 def _run(config: Config, folder: Path, file: Path) -> RunRecord | None:
-    from hssl.training.engine import evaluate_run, train
+    from hssl.training.engine import train
     from hssl.training.environment import is_first_process
+    from hssl.training.evaluate import evaluate_run
 
     # A record speaks of this very run where the run was measured before; what is trained anew is measured anew.
     measured = (folder / "evaluation.json").exists()

@@ -1,36 +1,29 @@
-"""Train a configuration into a run's folder, go on after any interruption, and evaluate what lies there."""
+"""Train a configuration into a run's folder, and go on after any interruption."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor, nn
 
-from hssl.backbones import Backbone, randomize_statistics
 from hssl.config import SELF_SUPERVISED, Config
-from hssl.data import DataSets, Store, load_data
-from hssl.errors import ConfigurationError, DataError, RunFolderError
-from hssl.evaluation.embeddings import embed
-from hssl.evaluation.equivariance import equivariance_report
-from hssl.evaluation.knn import knn
-from hssl.evaluation.linear_probe import linear_probe
-from hssl.evaluation.readout import fit_readout, readout_accuracy
+from hssl.data import load_data
+from hssl.errors import ConfigurationError, DataError
 from hssl.training.build import build_backbone, build_views
+from hssl.training.calibration import calibrate
 from hssl.training.callbacks import METRICS, Checkpoint, Journal, ProgressDisplay
+from hssl.training.checkpoint import load_checkpoint
+from hssl.training.device import device_of
 from hssl.training.distributed import globalize_batch_norm
 from hssl.training.energy import meter_of
 from hssl.training.environment import describe_environment, is_first_process
 from hssl.training.module import SSLModule
 from hssl.training.notices import without_notices
 from hssl.training.run_folder import RunFolder
-
-_CHUNK = 256
 
 
 def train(config: Config, out: Path) -> dict[str, Any]:
@@ -59,7 +52,7 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         _refuse_foreign(folder, config)
     check(config)
     resume = folder.last_checkpoint if folder.last_checkpoint.exists() else None
-    epochs_done = 0 if resume is None else int(_load(resume)["epoch"]) + 1
+    epochs_done = 0 if resume is None else int(load_checkpoint(resume)["epoch"]) + 1
     if epochs_done >= config.trainer.epochs:
         if first and config.data.root != folder.config().with_absolute_root().data.root:
             folder.check_data(load_data(config.data).summary())
@@ -97,125 +90,6 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     if trainer.interrupted:
         raise KeyboardInterrupt
     return {"epochs": config.trainer.epochs, "notes": (*config.without_effect(), *data.notes), **_last_figures(folder)}
-
-
-def evaluate_run(
-    run: Path, data_root: str | None = None, told: Callable[[str], None] = lambda _: None
-) -> dict[str, Any]:
-    """Readout, linear probe, kNN and equivariance of a finished or interrupted run; written to its `evaluation.json`.
-
-    Equivariance is measured twice, on the run's network and on the same network before training.
-
-    Args:
-        run: the run's folder.
-        data_root: where the run's data lies now; None for where it lay in training.
-        told: called with what is being done, in a few words.
-
-    Raises:
-        RunFolderError: no run, one without a checkpoint yet, or data that the run was not trained on.
-    """
-    folder = RunFolder(run)
-    config = _relocated(folder.config(), data_root)
-    if config.trainer.threads is not None:
-        torch.set_num_threads(config.trainer.threads)
-    device = _device(config)
-    start, energy = time.perf_counter(), meter_of(device)
-    told("reading the data and the last checkpoint")
-    module, data, checkpoint = _restore(folder, config)
-    module.to(device).eval()
-    train_store, test_store = data.train.to(device), data.test.to(device)
-    figures: dict[str, Any] = {"readout": None, "linear_probe": None, "knn": None}
-    if data.num_classes is not None:
-        told("fitting and testing the readout" if module.reads_afterwards else "testing the readout")
-        figures["readout"] = _readout(module, config, train_store, test_store)
-        told(f"linear probe and nearest neighbours on the features of {len(train_store):,} images")
-        features = [embed(module.embed, store, _CHUNK) for store in (train_store, test_store)]
-        assert train_store.labels is not None
-        assert test_store.labels is not None
-        arguments = (features[0], train_store.labels.cpu(), features[1], test_store.labels.cpu())
-        settings = config.evaluation
-        probe = linear_probe(*arguments, max_train=settings.linear_probe_images, seed=config.seed)
-        neighbours = knn(*arguments, neighbours=min(settings.knn_neighbours, len(train_store)))
-        figures["linear_probe"] = {"accuracy": probe.accuracy, "protocol": probe.protocol}
-        figures["knn"] = {"accuracy": neighbours.accuracy, "protocol": neighbours.protocol}
-    count = min(config.evaluation.equivariance_images, len(test_store))
-    images = test_store.batch(torch.arange(count, device=device))
-    told("equivariance error, of the trained network and of the untrained one")
-    report = equivariance_report(module.backbone.float(), images)
-    untrained = equivariance_report(_untrained(config, data.channels, train_store).float(), images)
-    epochs = int(checkpoint["epoch"]) + 1
-    evaluation = {
-        "recipe": config.recipe,
-        "mode": config.mode,
-        "transformation": config.transformation,
-        "seed": config.seed,
-        "identity": config.identity(),
-        "epoch": epochs,
-        "complete": epochs >= config.trainer.epochs,
-        **figures,
-        "equivariance": report.as_dict(),
-        "equivariance_untrained": untrained.as_dict(),
-        "data": {
-            "source": data.source,
-            "train_images": len(data.train),
-            "test_images": len(data.test),
-            "notes": list(data.notes),
-            **({} if config.data.root is None else {"root": config.data.root}),
-        },
-        "labels": data.num_classes is not None,
-        "wall_seconds": round(time.perf_counter() - start, 3),
-        "joules": energy.joules(),
-    }
-    folder.write_json(folder.evaluation_file, evaluation)
-    return evaluation
-
-
-def measure_equivariance(
-    config: Config | None = None, run: Path | None = None, data_root: str | None = None
-) -> dict[str, Any]:
-    """The equivariance error of a run's network, or of a recipe's with random weights and random BatchNorm statistics.
-
-    Without a run no data is read: the images are smooth random fields. With one, `data_root` is as in `evaluate_run`.
-    """
-    if run is not None:
-        folder = RunFolder(run)
-        config = _relocated(folder.config(), data_root)
-        module, data, _ = _restore(folder, config)
-        store = data.test
-        images = store.batch(torch.arange(min(config.evaluation.equivariance_images, len(store))))
-        return equivariance_report(module.backbone.cpu().float(), images).as_dict()
-    if config is None:
-        raise ConfigurationError("give a recipe or a run's folder to measure")
-    channels = 1 if config.data.name in ("digits", "mnist") else 3
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        backbone = build_backbone(config, channels)
-    generator = torch.Generator().manual_seed(config.seed)
-    randomize_statistics(backbone, generator)
-    coarse = torch.rand(2, channels, 7, 7, generator=generator)
-    images = nn.functional.interpolate(coarse, size=config.data.resolution, mode="bicubic", align_corners=False)
-    return equivariance_report(backbone, images).as_dict()
-
-
-@torch.no_grad()
-def calibrate(network: nn.Module, store: Store) -> None:
-    """BatchNorm statistics of an untrained network from one pass over the training images (decision 10).
-
-    The cumulative average over batches of equal size (to within one image); the network is left in eval mode.
-    """
-    norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    momenta = [part.momentum for part in norms]
-    for part in norms:
-        part.reset_running_stats()
-        part.momentum = None
-    network.train()
-    # Each batch weighs the same in the average, so a short last one would count for more than its images.
-    batches = -(-len(store) // _CHUNK)
-    for indices in torch.arange(len(store), device=store.device).tensor_split(batches):
-        network(store.batch(indices))
-    for part, momentum in zip(norms, momenta, strict=True):
-        part.momentum = momentum
-    network.eval()
 
 
 def check(config: Config) -> None:
@@ -264,7 +138,7 @@ def check(config: Config) -> None:
 
 
 def _check_devices(config: Config) -> None:
-    settings, device = config.trainer, _device(config)
+    settings, device = config.trainer, device_of(config)
     if settings.accelerator == "gpu" and device.type == "cpu":
         raise ConfigurationError(
             "there is no GPU here that torch can use", arrived="trainer.accelerator gpu", accepted="cpu or auto"
@@ -287,26 +161,15 @@ def _last_figures(folder: RunFolder) -> dict[str, float]:
     return {name: value for name, value in folder.last_metrics().items() if name in METRICS}
 
 
-def _relocated(config: Config, data_root: str | None) -> Config:
-    if data_root is not None:
-        config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
-    return config.with_absolute_root()
-
-
 def _refuse_foreign(folder: RunFolder, config: Config) -> None:
     if folder.config_file.exists() or not folder.path.is_dir() or any(folder.path.iterdir()):
         folder.claim(config)
 
 
-def _device(config: Config) -> torch.device:
-    use_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_gpu else "cpu")
-
-
 def _precision(config: Config) -> Any:
     wanted = config.trainer.precision
     if wanted == "auto":
-        bf16 = _device(config).type == "cuda" and torch.cuda.is_bf16_supported()
+        bf16 = device_of(config).type == "cuda" and torch.cuda.is_bf16_supported()
         return "bf16-mixed" if bf16 else "32-true"
     return {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[wanted]
 
@@ -314,7 +177,7 @@ def _precision(config: Config) -> Any:
 def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
     settings = config.trainer
     return L.Trainer(
-        accelerator="cpu" if _device(config).type == "cpu" else "gpu",
+        accelerator="cpu" if device_of(config).type == "cpu" else "gpu",
         devices=settings.devices,
         num_nodes=settings.nodes,
         strategy="ddp" if settings.devices * settings.nodes > 1 else "auto",
@@ -338,71 +201,6 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
             Checkpoint(folder, settings.checkpoint_every_epochs),
         ],
     )
-
-
-def _load(checkpoint: Path) -> dict[str, Any]:
-    again = "delete the file to train that run from its beginning"
-    try:
-        # Plain data alone: whoever reads a stranger's run must not run a stranger's code.
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except PermissionError as error:
-        raise RunFolderError(f"{checkpoint} cannot be read", arrived=error.strerror) from error
-    except Exception as error:
-        raise RunFolderError(f"{checkpoint} is damaged or not a checkpoint", remedy=again) from error
-    if not isinstance(content, dict) or not {"epoch", "state_dict"} <= content.keys():
-        raise RunFolderError(f"{checkpoint} is damaged or not a checkpoint of a run", remedy=again)
-    return content
-
-
-def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, dict[str, Any]]:
-    if not folder.last_checkpoint.exists():
-        raise RunFolderError(
-            f"the run in {folder.path} has no checkpoint yet",
-            remedy=f"train it: hssl train {folder.config_file} --out {folder.path}",
-        )
-    checkpoint = _load(folder.last_checkpoint)
-    data = load_data(config.data)
-    folder.check_data(data.summary())
-    module = SSLModule(config, data.channels, data.num_classes)
-    try:
-        module.load_state_dict(checkpoint["state_dict"])
-    except RuntimeError as error:
-        raise RunFolderError(
-            f"the network in {folder.path} does not fit the images that lie at its data's place now",
-            arrived=f"{data.source}: {data.channels} channels, {data.num_classes or 'no'} classes",
-            remedy="put the data of the run back, or train a new run",
-        ) from error
-    return module, data, checkpoint
-
-
-def _untrained(config: Config, channels: int, store: Store) -> Backbone:
-    """The run's network as it was before training, its BatchNorm statistics those of the images, as a frozen one's."""
-    backbone = SSLModule(config, channels, None).backbone.to(store.device)
-    calibrate(backbone, store)
-    return backbone
-
-
-def _readout(module: SSLModule, config: Config, train_store: Store, test_store: Store) -> dict[str, Any]:
-    assert module.readout is not None
-    if not module.reads_afterwards:
-        how = (
-            "the paper's readout, trained alongside on detached features"
-            if config.mode != "supervised"
-            else ("the paper's readout, trained through the whole network")
-        )
-    else:
-        epochs = config.evaluation.readout_epochs
-        how = f"the paper's readout, trained {epochs} epochs afterwards on frozen features"
-        frozen = torch.no_grad()(module.maps)
-        module.readout.requires_grad_(True)
-        fit_readout(
-            module.readout, frozen, train_store, epochs=epochs, batch_size=min(256, len(train_store)), seed=config.seed
-        )
-
-    def predict(images: Tensor) -> Tensor:
-        return module.predict(images)
-
-    return {"accuracy": readout_accuracy(predict, test_store, _CHUNK), "protocol": f"{how}; last epoch"}
 
 
 def _save_frozen(module: SSLModule, folder: RunFolder, seconds: float, joules: float | None) -> None:

@@ -133,20 +133,68 @@ def _print_evaluation(result: Mapping[str, Any]) -> None:
         return
     if result.get("complete") is False:
         print(f"interrupted after epoch {result.get('epoch')}; measured as it stands\n")
-    unlabelled = result.get("labels") is False
-    absent = "not measured: the images have no labels" if unlabelled else "not measured"
-    rows = []
-    for key, words in (("readout", "readout"), ("linear_probe", "linear probe"), ("knn", "kNN")):
-        entry = result.get(key)
-        rows.append(
-            (words, f"{entry['accuracy']:.2f} %" if entry else "-", str(entry["protocol"]) if entry else absent)
-        )
-    table(("measure", "test accuracy", "protocol"), rows)
+    _print_measures(result)
+    print()
+    _print_gain(result)
     print()
     if result["equivariance"]:
         _print_equivariance(result["equivariance"])
     else:
         print("equivariance: not measured")
+
+
+_ACCURACIES = {"readout": "readout", "linear_probe": "linear probe", "knn": "kNN", "few_labels": "few labels"}
+_LABEL_FREE = {
+    "neighbour_agreement": ("neighbours kept", "share of nearest neighbours that a transformed copy keeps", 100, " %"),
+    "effective_rank": ("effective rank", "directions that the features use", 1, ""),
+    "alignment": ("alignment", "squared distance to a transformed copy on the sphere; 0 is invariant", 1, ""),
+    "uniformity": ("uniformity", "0 is one point, lower is spread over the sphere", 1, ""),
+}
+
+
+def _print_measures(result: Mapping[str, Any]) -> None:
+    """Each measure under its own name, of the trained network and of the same network before training."""
+    before = result.get("untrained") or {}
+    unlabelled = result.get("labels") is False
+    absent = "not measured: the images have no labels" if unlabelled else "not measured"
+    rows = []
+    for key, words in _ACCURACIES.items():
+        entry, start = result.get(key), before.get(key)
+        rows.append(
+            (
+                words,
+                f"{entry['accuracy']:.2f} %" if entry else "-",
+                f"{start['accuracy']:.2f} %" if start else "-",
+                str(entry["protocol"]) if entry else absent,
+            )
+        )
+    free, free_before = (tree.get("label_free") or {} for tree in (result, before))
+    for key, (words, meaning, factor, unit) in _LABEL_FREE.items():
+        if key in free:
+            shown = [f"{factor * tree[key]:.2f}{unit}" if key in tree else "-" for tree in (free, free_before)]
+            rows.append((words, *shown, meaning))
+    table(("measure", "test images", "untrained", "what it is"), rows)
+
+
+def _print_gain(result: Mapping[str, Any]) -> None:
+    """One sentence: what training added, and where it added nothing what to try."""
+    gain = result.get("gain")
+    if gain is None:
+        return
+    points = {_ACCURACIES[name]: value for name, value in gain["points"].items()}
+    if not points:
+        paragraph("gained: without labels no accuracy tells; compare the measures above with the untrained ones")
+        return
+    told = ", ".join(f"{name} {value:+.1f}" for name, value in points.items())
+    if gain["better"]:
+        worse = ", ".join(_ACCURACIES[name] for name in gain["worse"])
+        paragraph(f"gained over random weights, in points: {told}" + (f"; worse by {worse}" if worse else ""))
+    else:
+        paragraph(f"nothing gained over random weights beyond what the test images can tell, in points: {told}")
+        paragraph(
+            "to try: more epochs or images (--budget long), another --optimizer.learning_rate (is train/loss in "
+            "metrics.jsonl still falling?), or near pairs for translations (--views.max_distance 2)"
+        )
 
 
 _LAW = "relative error of f(T_g x) = Γ_g f(x), over the spread of the features: 0 is the law, 1 is far from it"

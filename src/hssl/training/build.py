@@ -172,5 +172,5 @@ def build_readout(config: Config, backbone: Backbone, classes: int) -> nn.Module
         return PooledReadout(channels, classes)
     map_size = backbone.feature_group.axes[-1]
     if name == "cnn-three-layer":
-        return PlainConvReadout(channels, classes, backbone.group.order, map_size)
+        return PlainConvReadout(channels, classes, map_size)
     return ConvReadout(channels, classes, backbone.group, map_size, config.backbone.basis)

@@ -132,8 +132,8 @@ class SSLModule(L.LightningModule):
         return self.as_maps(self.backbone(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images -> pooled features [B, C]: the mean over the group and over positions, what probes are fitted on."""
-        return self.backbone(images).values.flatten(2).mean(dim=2)  # type: ignore[no-any-return]
+        """Images -> what probes are fitted on, [B, C] or, without a group, [B, S*C]: `GroupFeatures.embedding`."""
+        return self.backbone(images).embedding()  # type: ignore[no-any-return]
 
     def predict(self, images: Tensor) -> Tensor:
         """Images -> logits of the readout [B, classes]."""

@@ -193,6 +193,12 @@ class EvaluationConfig(_Section):
     )
     readout_epochs: int = Field(default=20, ge=1, description="epochs of a readout that is trained afterwards")
     knn_neighbours: int = Field(default=20, ge=1, description="neighbours that vote in the kNN probe")
+    labelled_images: int | None = Field(
+        default=None,
+        ge=2,
+        description="training images at most that readout, probes and kNN are fitted on, a fixed choice, the same for "
+        "every seed; none: all",
+    )
     linear_probe_images: int = Field(
         default=10_000, ge=10, description="training images at most for the logistic regression"
     )

@@ -157,7 +157,7 @@ def _print_measures(result: Mapping[str, Any]) -> None:
     before = result.get("untrained") or {}
     unlabelled = result.get("labels") is False
     absent = "not measured: the images have no labels" if unlabelled else "not measured"
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for key, words in _ACCURACIES.items():
         entry, start = result.get(key), before.get(key)
         rows.append(

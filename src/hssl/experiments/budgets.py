@@ -36,13 +36,15 @@ BUDGET_NAMES: tuple[BudgetName, ...] = get_args(BudgetName)
 
 @dataclass(frozen=True)
 class Budget:
-    """What one run may spend. `width` multiplies the recipe's own; `minutes` is an upper estimate on two CPU cores."""
+    """What one run may spend. `width` multiplies the recipe's own; `labelled_images` are what readouts are fitted on;
+    `minutes`, training and evaluation, is an upper estimate on two CPU cores (`long`: on one)."""
 
     epochs: int
     batch_size: int
     width: float = 1.0
     train_images: int | None = None
     test_images: int | None = None
+    labelled_images: int | None = None
     minutes: float | None = None
 
 
@@ -59,7 +61,7 @@ NEAR = 2.0
 
 BUDGETS: Mapping[BudgetName, Mapping[Workload, Budget]] = MappingProxyType(
     {   # Four or six streams cost that many times an ordinary CNN: they have rows of their own.
-        #                             epochs  batch  width   train  test  minutes
+        #                             epochs  batch  width   train  test  labelled  minutes
         "smoke": {
             "digits":         Budget(     3,   128,  1 / 4,   512,  256, minutes=1),
             "mnist":          Budget(     2,   128,  1 / 4,  1024,  512, minutes=1),
@@ -73,16 +75,29 @@ BUDGETS: Mapping[BudgetName, Mapping[Workload, Budget]] = MappingProxyType(
             "folder":         Budget(     1,    32,  1 / 8,   128,   64, minutes=1),
         },
         "quick": {
-            "digits":         Budget(    30,   128,  1 / 2,  None, None, minutes=5),
-            "mnist":          Budget(    12,   256,  1 / 2,  5000, None, minutes=5),
-            "mnist-rotation": Budget(    12,   256,  1 / 4,  5000, None, minutes=5),
-            "mnist-scale":    Budget(    12,   256,  1 / 4,  5000, None, minutes=5),
-            "mnist-mlp":      Budget(    12,   256,  1 / 2,  5000, None, minutes=5),
-            "mnist-cnn":      Budget(    12,   256,  1 / 4,  5000, None, minutes=5),
-            "cifar10":        Budget(     4,   128, 1 / 16,  2000, 1000, minutes=5),
-            "cifar10-cnn":    Budget(     4,   128, 1 / 32,  2000, 1000, minutes=5),
-            "tiny-imagenet":  Budget(     4,   128,  1 / 8,  2000, 1000, minutes=5),
-            "folder":         Budget(     2,    64,  1 / 4,   512,  256, minutes=5),
+            "digits":         Budget(    30,   128,  1 / 2,  None, None, minutes=3),
+            "mnist":          Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
+            "mnist-rotation": Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
+            "mnist-scale":    Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
+            "mnist-mlp":      Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
+            "mnist-cnn":      Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
+            "cifar10":        Budget(     4,   128, 1 / 16,  5000, 2000, minutes=3),
+            "cifar10-cnn":    Budget(     4,   128, 1 / 32,  5000, 2000, minutes=3),
+            "tiny-imagenet":  Budget(     4,   128, 1 / 16,  5000, 2000, minutes=3),
+            "folder":         Budget(     2,    64,  1 / 4,   512,  256, minutes=3),
+        },
+        # On one core: 20 minutes with its evaluation.
+        "long": {
+            "digits":         Budget(   200,   128,  1 / 2,  None, None, minutes=20),
+            "mnist":          Budget(    10,   256,  1 / 2,  None, None, minutes=20),
+            "mnist-rotation": Budget(    10,   256,  1 / 4,  None, None, minutes=20),
+            "mnist-scale":    Budget(    10,   256,  1 / 4,  None, None, minutes=20),
+            "mnist-mlp":      Budget(    10,   256,  1 / 2,  None, None, minutes=20),
+            "mnist-cnn":      Budget(    10,   256,  1 / 4,  None, None, minutes=20),
+            "cifar10":        Budget(     8,   256, 1 / 16, 20000, None, minutes=20),
+            "cifar10-cnn":    Budget(     8,   256, 1 / 32, 20000, None, minutes=20),
+            "tiny-imagenet":  Budget(     8,   256, 1 / 16, 10000, None, minutes=20),
+            "folder":         Budget(    20,    64,  1 / 4,  None, None, minutes=20),
         },
         # The embedded digits and one's own folder are not in the paper and may hold fewer images than its batch.
         "paper": {

@@ -208,7 +208,9 @@ def _config(
         ),
         trainer=TrainerConfig(epochs=spent.epochs, batch_size=spent.batch_size),
         # A few hundred steps are too few for a readout to follow a network that moves (docs/decisions.md, 17).
-        evaluation=EvaluationConfig(readout="alongside" if budget == "paper" else "afterwards"),
+        evaluation=EvaluationConfig(
+            readout="alongside" if budget == "paper" else "afterwards", labelled_images=spent.labelled_images
+        ),
     )
 
 

@@ -8,10 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hssl.config import Config
 from hssl.data import Store
+from hssl.data.labels import balanced_choice
 from hssl.evaluation.embeddings import embed
+from hssl.evaluation.feature_store import FeatureStore
 from hssl.evaluation.few_labels import few_labels
 from hssl.evaluation.knn import knn
 from hssl.evaluation.label_free import label_free
@@ -24,6 +27,8 @@ ACCURACIES = ("readout", "linear_probe", "knn", "few_labels")
 """Measures in percent, in the order of reports."""
 _CHUNK = 256
 _READOUT_BATCH = 256
+# The choice belongs to the data: every seed is read on the same labels.
+_LABELLED_SEED = (20221110,)
 
 
 def measure(module: SSLModule, train: Store, test: Store, told: Callable[[str], None]) -> dict[str, Any]:
@@ -37,13 +42,17 @@ def measure(module: SSLModule, train: Store, test: Store, told: Callable[[str], 
     figures: dict[str, Any] = dict.fromkeys(ACCURACIES)
     settings = module.config.evaluation
     if train.labels is not None and test.labels is not None:
+        fitted_on = FeatureStore(module.maps, train, _labelled(train, settings.labelled_images))
+        told(f"features of {len(fitted_on) + len(test):,} images")
+        tested_on = FeatureStore(module.maps, test)
         told("fitting and testing the readout" if settings.readout == "afterwards" else "testing the readout")
-        figures["readout"] = _readout(module, train, test)
-        told(f"probes on the features of {len(train):,} images")
-        features = [embed(module.embed, store, _CHUNK) for store in (train, test)]
-        arguments = (features[0], train.labels.cpu(), features[1], test.labels.cpu())
+        figures["readout"] = _readout(module, fitted_on, tested_on)
+        told("linear probes and nearest neighbours")
+        features = [embed(module.embedding_of, store, _CHUNK) for store in (fitted_on, tested_on)]
+        assert fitted_on.labels is not None
+        arguments = (features[0], fitted_on.labels.cpu(), features[1], test.labels.cpu())
         seed, most = module.config.seed, settings.linear_probe_images
-        neighbours = min(settings.knn_neighbours, len(train))
+        neighbours = min(settings.knn_neighbours, len(fitted_on))
         figures["linear_probe"] = asdict(linear_probe(*arguments, max_train=most, seed=seed))
         figures["knn"] = asdict(knn(*arguments, neighbours=neighbours))
         figures["few_labels"] = asdict(few_labels(*arguments, per_class=settings.few_labels))
@@ -65,7 +74,8 @@ def gain(trained: Mapping[str, Any], untrained: Mapping[str, Any], test_images: 
         difference of two proportions over `test_images`, an upper bound since both networks see the same images.
     """
     points: dict[str, float] = {}
-    better, worse = [], []
+    better: list[str] = []
+    worse: list[str] = []
     for name in ACCURACIES:
         if not trained.get(name) or not untrained.get(name):
             continue
@@ -77,22 +87,24 @@ def gain(trained: Mapping[str, Any], untrained: Mapping[str, Any], test_images: 
     return {"points": points, "better": better, "worse": worse}
 
 
-def _readout(module: SSLModule, train: Store, test: Store) -> dict[str, Any]:
+def _labelled(store: Store, wanted: int | None) -> Tensor | None:
+    if wanted is None or wanted >= len(store) or store.labels is None:
+        return None
+    return torch.from_numpy(balanced_choice(store.labels.cpu().numpy(), len(store), wanted, _LABELLED_SEED))
+
+
+def _readout(module: SSLModule, train: FeatureStore, test: FeatureStore) -> dict[str, Any]:
     config = module.config
     if config.evaluation.readout == "alongside":
         assert module.readout is not None
         how = "through the whole network" if config.mode == "supervised" else "alongside on detached features"
-        accuracy = readout_accuracy(module.predict, test, _CHUNK)
+        accuracy = readout_accuracy(module.readout, test, _CHUNK)
         return {"accuracy": accuracy, "protocol": f"the paper's readout, trained {how}; last epoch"}
     epochs = config.evaluation.readout_epochs
     readout = _fresh_readout(module, config).to(train.device)
-    batch = min(_READOUT_BATCH, len(train))
-    fit_readout(
-        readout, torch.no_grad()(module.maps), train, epochs=epochs, batch_size=batch, seed=config.seed
-    )
-    accuracy = readout_accuracy(lambda images: readout(module.maps(images)), test, _CHUNK)
-    protocol = f"the paper's readout, trained {epochs} epochs afterwards on frozen features; last epoch"
-    return {"accuracy": accuracy, "protocol": protocol}
+    fit_readout(readout, train, epochs=epochs, batch_size=min(_READOUT_BATCH, len(train)), seed=config.seed)
+    how = f"trained {epochs} epochs afterwards on frozen features of {len(train):,} images"
+    return {"accuracy": readout_accuracy(readout, test, _CHUNK), "protocol": f"the paper's readout, {how}; last epoch"}
 
 
 def _fresh_readout(module: SSLModule, config: Config) -> torch.nn.Module:

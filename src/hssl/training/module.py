@@ -133,7 +133,12 @@ class SSLModule(L.LightningModule):
 
     def embed(self, images: Tensor) -> Tensor:
         """Images -> what probes are fitted on, [B, C] or, without a group, [B, S*C]: `GroupFeatures.embedding`."""
-        return self.backbone(images).embedding()  # type: ignore[no-any-return]
+        return self.embedding_of(self.maps(images))
+
+    def embedding_of(self, maps: Tensor) -> Tensor:
+        """What `maps` gives -> what `embed` gives."""
+        group = self.backbone.feature_group
+        return GroupFeatures(maps.reshape(*maps.shape[:2], *group.axes), group).embedding()
 
     def predict(self, images: Tensor) -> Tensor:
         """Images -> logits of the readout [B, classes]."""

@@ -90,6 +90,10 @@ class BackboneConfig(_Section):
     plan: Literal["auto", "measured", "plain", "direct", "cropped", "separable", "fourier"] = Field(
         default="auto", description="how steerable layers are computed; all give the same numbers but for rounding"
     )
+    reading: Literal["grouped", "shared-trunk"] = Field(
+        default="grouped",
+        description="cnn-*: streams apart from the first layer on, as in the steerable networks, or from the last one",
+    )
 
 
 class ViewsConfig(_Section):

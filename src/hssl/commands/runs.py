@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hssl.commands.terminal import paragraph, progress, table
 from hssl.errors import ConfigurationError, RunFolderError
+from hssl.evaluation.strength import STRENGTH, changes_nothing
 from hssl.places import from_environment
 from hssl.training.notices import without_notices
 
@@ -198,6 +199,14 @@ def _print_gain(result: Mapping[str, Any]) -> None:
 
 
 _LAW = "relative error of f(T_g x) = Γ_g f(x), over the spread of the features: 0 is the law, 1 is far from it"
+_STRENGTH = (
+    f"{STRENGTH}: |f(T_g x) - f(x)| in the same units. It tells a network that follows the transformation from one "
+    "that does not see it and so obeys any law"
+)
+_IDLE = (
+    "the features do not change with the transformation: they are invariant or collapsed, and such features obey any "
+    "law. That an error is small is no evidence here"
+)
 _NOT_HELD = (
     "not held: an error is above the bound, which allows for float32 rounding. Features whose constant is much larger "
     "than their spread lose digits and can be a little above it; a network that breaks the law is mostly far above"
@@ -211,25 +220,39 @@ _OF_SCALES = (
 
 def _print_equivariance(entry: Mapping[str, Any]) -> None:
     errors: Mapping[str, float | None] = entry["errors"]
+    context: Mapping[str, float | None] = entry.get("context", {})
+    idle = changes_nothing(context)
     held = {True: "held", False: "NOT HELD", None: "no bound to hold"}[entry.get("held")]
+    if idle:
+        held += "; the features do not change"
     bound = "none" if entry.get("bound") is None else f"{entry['bound']:g}"
     print(f"equivariance: {entry['group']}; class: {entry['class']}; bound: {bound}; {held}")
-    rows = [(element, _shown(error)) for element, error in errors.items()]
-    if rows:
-        table(("element", "relative error"), rows)
-    context: Mapping[str, float | None] = entry.get("context", {})
     # 'element: figure' belongs to an element: a row a figure, a column an element.
     figures = tuple(dict.fromkeys(name.split(": ", 1)[1] for name in context if name.split(": ", 1)[0] in errors))
-    if figures:
-        beside = [(figure, *(_shown(context.get(f"{element}: {figure}")) for element in errors)) for figure in figures]
+    if errors:
+        # What every class has stands in a column: the names of shifts are long, and four of them are a line too wide.
+        strong = STRENGTH in figures
+        rows = [
+            (element, _shown(error), *((_shown(context.get(f"{element}: {STRENGTH}")),) if strong else ()))
+            for element, error in errors.items()
+        ]
+        table(("element", "relative error", *((STRENGTH,) if strong else ())), rows)
+    further = [figure for figure in figures if figure != STRENGTH]
+    if further:
+        beside = [(figure, *(_shown(context.get(f"{element}: {figure}")) for element in errors)) for figure in further]
         table(("beside it", *errors), beside)
-    elif context:
-        table(("beside it", "relative error"), [(what, _shown(error)) for what, error in context.items()])
+    others = [(what, _shown(error)) for what, error in context.items() if what.split(": ", 1)[0] not in errors]
+    if others:
+        table(("beside it", "relative error"), others)
     print()
     paragraph(_LAW)
+    if STRENGTH in figures:
+        paragraph(_STRENGTH)
+    if idle:
+        paragraph(_IDLE)
     if entry.get("held") is False:
         paragraph(_NOT_HELD)
-    if figures:
+    if "wrong stream" in figures:
         paragraph(_OF_SCALES)
 
 

@@ -100,8 +100,8 @@ def test_bad_input_is_named() -> None:
         fitted(reader(), unlabelled)
     with pytest.raises(DataError, match="no labels"):
         readout_accuracy(lambda x: flat(x), unlabelled)
+    broken = FeatureStore(lambda x: flat(x) * float("nan"), striped(8))
     with pytest.raises(DataError, match="training diverged"):
-        broken = FeatureStore(lambda x: flat(x) * float("nan"), striped(8))
         fit_readout(reader(), broken, epochs=1, batch_size=4, seed=0)
     with pytest.raises(DataError, match="training diverged"):
         readout_accuracy(lambda x: torch.full((len(x), 4), float("nan")), striped(8))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from hssl.config import Config, override
 from hssl.experiments.recipes import recipe
+from hssl.training.checkpoint import load_checkpoint
 from hssl.training.module import SSLModule
 
 TIMES = ("seconds", "images_per_second", "joules")
@@ -70,8 +71,7 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False)
-    return content
+    return load_checkpoint(folder / "checkpoints" / "last.ckpt")
 
 
 def same(left: Any, right: Any) -> bool:
@@ -86,8 +86,8 @@ def same(left: Any, right: Any) -> bool:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder: time of change and content."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    """Every file below a folder: time of change and content. Not the lock's, which tells who took it last."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"]
     return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 

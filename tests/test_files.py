@@ -1,13 +1,16 @@
 """A file is replaced as a whole, or not at all."""
 
+import errno
+import json
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from hssl.files import claimed, remove_leftovers, write_atomically
+from hssl.files import append_line, claimed, remove_leftovers, write_atomically
 
 
 def full(_: int) -> None:
@@ -21,16 +24,47 @@ def test_a_write_makes_the_folders_above_it_and_a_file_that_others_may_read(tmp_
     assert file.stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize("failure", ["a full disk", "text that is no Unicode"])
-def test_a_write_that_fails_leaves_the_old_text(failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "kept"
     write_atomically(file, "old")
-    if failure == "a full disk":
-        monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises((OSError, UnicodeEncodeError)):
-        write_atomically(file, "new" if failure == "a full disk" else "new \ud800")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(file, "new")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_halves_of_letters_are_written_as_json_and_yaml_escape_them(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    file = tmp_path / "kept"
+    write_atomically(file, json.dumps({"name": name, "other": "é"}, ensure_ascii=False))
+    assert json.loads(file.read_text(encoding="utf-8")) == {"name": name, "other": "é"}
+    assert "é" in file.read_text(encoding="utf-8")
+    append_line(tmp_path / "log", f"{name} é")
+    assert (tmp_path / "log").read_bytes() == b"caf\\udce9.png \xc3\xa9\n"
+
+
+@pytest.mark.parametrize("where", ["write", "close"])
+def test_a_full_disk_is_named_with_the_file(where: str, tmp_path: Path) -> None:
+    """The system's own refusal: a limit on the size of files, in a process of its own."""
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from hssl.files import write_atomically\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        "try:\n"
+        "    write_atomically(Path(sys.argv[1]), sys.argv[2])\n"
+        "except OSError as error:\n"
+        "    print(error.errno, error.filename)\n"
+    )
+    file = tmp_path / "kept"
+    words = [sys.executable, "-c", program, str(file)]
+    long = "x" * (100_000 if where == "write" else 11)
+    done = subprocess.run([*words, long], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{errno.EFBIG} {file}\n"
+    assert list(tmp_path.iterdir()) == []
+    assert subprocess.run([*words, "x" * 10], capture_output=True, text=True, check=True).stdout == ""
+    assert file.read_text() == "x" * 10
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -1,28 +1,26 @@
 """The command line `hssl`. Reads words, calls one function of the package for each command, and speaks for people.
 
 What the commands do lies in `hssl.commands`. Nothing imports torch before a command needs it: `hssl --help` and
-`hssl recipes` answer at once.
+`hssl recipes` answer at once. Nothing at all is imported before signals are heard.
 Exit codes: 0 done, 1 a run of a comparison broke, 2 something the user can mend (one message, no traceback), 130
-interrupted, 141 the reader of a pipe went away.
+interrupted, 129 and 143 ended by SIGHUP and SIGTERM, 141 the reader of a pipe went away.
 """
 
 import argparse
 import errno
+import io
 import os
 import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from hssl import __version__
-from hssl.commands import bench, catalogue, grids, runs
 from hssl.errors import ConfigurationError, HsslError, nearest
-from hssl.experiments.beyond import STUDIES
-from hssl.experiments.budgets import BUDGET_NAMES
-from hssl.experiments.manifest import OF_THE_PAPER
-from hssl.experiments.slurm_options import OPTIONS as SLURM_OPTIONS
+from hssl.signals import endable, name_of
 
 COMMANDS = {
     "recipes": "list the recipes, or every field of the configuration",
@@ -45,12 +43,19 @@ _SEED = "   --seed 1"
 _BUDGET = (
     "smoke: under a minute on two CPU cores; quick: under three; long: under twenty on one; paper: the paper's own"
 )
-_MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, *_FULL}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. `argv` is without the program's name; none: the process's own."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return endable(lambda: _guarded(words), lambda number: _leave(words, f"ended by {name_of(number)}"))
+
+
+def _guarded(words: list[str]) -> int:
+    """Runs one command and turns the errors that are for people into a message and an exit code."""
+    _escape_what_cannot_be_shown()
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -58,35 +63,63 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hssl: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return _interrupted(words)
+        _leave(words, "interrupted")
+        return 130
     except SystemExit as stop:
         # Lightning turns an interrupt into exit(1) after it has put the trainer away.
         if isinstance(stop.__context__, KeyboardInterrupt):
-            return _interrupted(words)
+            _leave(words, "interrupted")
+            return 130
         raise
     except BrokenPipeError:
-        # Python flushes stdout once more when it ends, and would complain there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         return 128 + 13
     except OSError as error:
-        if error.errno not in _MENDABLE or error.filename is None:
+        if error.errno not in _MENDABLE or (error.filename is None and error.errno not in _FULL):
             raise
-        print(f"hssl: {error.strerror}: {error.filename}", file=sys.stderr)
+        print(f"hssl: {error.strerror}" + (f": {error.filename}" if error.filename else ""), file=sys.stderr)
         return 2
     return code
 
 
-def _interrupted(words: Sequence[str]) -> int:
-    line = "hssl: interrupted"
-    if words and words[0] in ("train", "compare", "reproduce"):
-        line += (
-            f"; the same command continues after the last finished epoch, or starts again:\n  hssl {shlex.join(words)}"
-        )
-    print(line, file=sys.stderr)
-    return 130
+def _leave(words: Sequence[str], how: str) -> None:
+    """Last words of a command that did not come to its end."""
+    line = f"hssl: {how}"
+    command = words[0] if words else None
+    if command in ("train", "compare", "reproduce"):
+        line += "; the same command continues after the last finished epoch, or starts again"
+    elif command == "evaluate":
+        line += "; nothing was written, and the same command starts again"
+    if command in ("train", "compare", "reproduce", "evaluate"):
+        line += f":\n  hssl {shlex.join(words)}"
+    # One voice for all the processes of a run.
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        try:
+            print(line, file=sys.stderr, flush=True)
+        except OSError:  # the terminal is gone
+            _drop(sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop(sys.stdout)
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere: Python flushes once more when it ends, and would complain there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Letters that a terminal or a pipe has no code for are written as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with suppress(OSError, ValueError):  # one that is closed, or another than it was opened as
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _run(words: list[str]) -> int:
+    from hssl.commands import bench, catalogue, grids, runs
+
     parser, commands = _parsers()
     command = next((word for word in words if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
@@ -139,6 +172,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    from hssl.experiments.beyond import STUDIES
+    from hssl.experiments.budgets import BUDGET_NAMES
+    from hssl.experiments.manifest import OF_THE_PAPER
+
     parser = _Parser(
         prog="hssl",
         description="Homomorphic self-supervised learning:\n"
@@ -234,6 +271,8 @@ def _number_of_seeds(word: str) -> int:
 
 
 def _epilog(command: str) -> str | None:
+    from hssl.experiments.slurm_options import OPTIONS as SLURM_OPTIONS
+
     return {
         "train": f"{_OVERRIDES}\n\nExample:\n    hssl train mnist-scale-hssl --budget quick --out runs/x",
         "equivariance": f"{_OVERRIDES}\n\nExample:\n    hssl equivariance mnist-rotation-hssl",
@@ -278,6 +317,7 @@ def _split_overrides(words: Sequence[str], parser: _Parser) -> tuple[list[str], 
 
 def _known_field(name: str) -> None:
     from hssl.config import Config, fields_of, override
+    from hssl.experiments.slurm_options import OPTIONS as SLURM_OPTIONS
 
     if name.removeprefix("slurm.") not in SLURM_OPTIONS and name not in dict(fields_of()):
         override(Config(), {name: ""})

@@ -1,4 +1,4 @@
-"""Text files that are replaced as a whole, folders that one process claims, and the folder for what may be deleted."""
+"""Files that are replaced as a whole, folders that one process claims, and the folder for what may be deleted."""
 
 import glob
 import os
@@ -7,33 +7,56 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _PART = ".part"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file's text (UTF-8) in one step: a reader, or a kill, sees the old or the new one whole.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A stream, to write and to read again, whose content takes the file's place once the block has ended well.
 
-    Folders above the file are made where they are missing.
+    In one step, and flushed before it: a reader, a kill, or power that fails sees the old or the new file whole.
+
+    Raises:
+        OSError: with the file's name, also where a full disk refuses what is written.
+    """
+    with _named(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "w+b") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            # mkstemp makes a private file; a result is for everyone that may read the folder.
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    _flush_folder(path.parent)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file's text in one step: a reader, or a kill, sees the old or the new one whole.
+
+    Folders above the file are made where they are missing. UTF-8; halves of letters, as in names of files that are in
+    another encoding, become the escapes of JSON and YAML.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes a private file; a result is for everyone that may read the folder.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as stream:
+        stream.write(_encoded(text))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds one line to a file that grows, encoded as above."""
+    with _named(path), path.open("ab") as stream:
+        stream.write(_encoded(line + "\n"))
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Deletes what writers of text files that were killed have left in a folder: half-written copies without a name.
+    """Deletes what killed writers have left in a folder: half-written copies without a name.
 
     Only for who knows that nobody is writing there now, as the holder of a lock does.
 
@@ -68,6 +91,33 @@ def claimed(folder: Path) -> Iterator[bool]:
         yield alone
     finally:
         os.close(descriptor)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A full disk, and whatever else refuses to be written, says so without the file's name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """So that a name that was given outlives a loss of power, where the system can be told so."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def cache_folder() -> Path:

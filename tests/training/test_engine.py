@@ -24,6 +24,7 @@ from hssl.experiments.record import collect
 from hssl.training import calibration, engine
 from hssl.training.calibration import calibrate
 from hssl.training.callbacks import DivergenceError
+from hssl.training.checkpoint import save_checkpoint
 from hssl.training.engine import check, train
 from hssl.training.evaluate import evaluate_run, measure_equivariance
 from small_runs import (
@@ -270,6 +271,7 @@ def test_killed_process_goes_on_bit_for_bit(finished: dict[str, Path], tmp_path:
         stream.write('{"epoch": 1, "ste')
     train(tiny("h-ssl"), folder)
     assert_same_run(folder, finished["h-ssl"])
+    assert [entry.name for entry in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
 @pytest.mark.parametrize("mode", ["h-ssl", "frozen"])
@@ -322,7 +324,7 @@ def test_a_broken_checkpoint_is_named(finished: dict[str, Path], tmp_path: Path)
                 f"{last} is damaged or not a checkpoint",
                 "  to do:    delete the file to train that run from its beginning",
             ]
-    torch.save({"weights": 1}, last)
+    save_checkpoint({"weights": 1}, last)
     with pytest.raises(RunFolderError, match="not a checkpoint of a run"):
         train(tiny(), folder)
 
@@ -340,12 +342,13 @@ class Payload:
 def test_no_code_of_a_strangers_checkpoint_runs(finished: dict[str, Path], tmp_path: Path) -> None:
     folder, trace = tmp_path / "run", tmp_path / "trace"
     shutil.copytree(finished["h-ssl"], folder)
-    torch.save(checkpoint(folder) | {"more": Payload(trace)}, folder / "checkpoints" / "last.ckpt")
+    last = folder / "checkpoints" / "last.ckpt"
+    save_checkpoint(checkpoint(folder) | {"more": Payload(trace)}, last)
     for ask in (lambda: train(tiny(), folder), lambda: evaluate_run(folder)):
         with pytest.raises(RunFolderError, match="damaged"):
             ask()
     assert not trace.exists()
-    checkpoint(folder)  # the control: loaded without care, it does run
+    torch.load(last, weights_only=False)  # the control: loaded without care, it does run
     assert trace.exists()
 
 
@@ -589,6 +592,60 @@ def test_divergence_keeps_the_last_good_checkpoint(
     ]
     assert (lines[-1]["train/loss"] is None) == loss_is_null
     assert evaluate_run(tmp_path)["complete"] is False
+
+
+def _poison_buffer(module: L.LightningModule, optimizer: torch.optim.Optimizer) -> None:
+    module.state_dict()["backbone.norm1.running_var"].fill_(math.inf)
+
+
+def _poison_optimizer(module: L.LightningModule, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.state[module.get_parameter("backbone.lift.weight")]["velocity"].fill_(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("poison", "named"),
+    [
+        (_poison_buffer, "not finite: backbone.norm1.running_var\n"),
+        (_poison_optimizer, "not finite: the optimizer's velocity of backbone.lift.weight\n"),
+    ],
+)
+def test_whatever_a_checkpoint_holds_is_finite(
+    poison: Callable[[L.LightningModule, torch.optim.Optimizer], None],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here after the last step of an epoch, where no loss and no weight tells."""
+    build = engine._trainer
+
+    class AtTheEnd(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+            if trainer.global_step == 8:
+                poison(pl_module, trainer.optimizers[0])
+
+    def poisoned(*arguments: Any, **named: Any) -> L.Trainer:
+        trainer = build(*arguments, **named)
+        trainer.callbacks.insert(0, AtTheEnd())  # type: ignore[attr-defined]
+        return trainer
+
+    monkeypatch.setattr(engine, "_trainer", poisoned)
+    with pytest.raises(DivergenceError, match="the last good epoch is in") as diverged:
+        train(tiny(), tmp_path)
+    assert named in str(diverged.value)
+    assert checkpoint(tmp_path)["epoch"] == 0
+    monkeypatch.undo()
+    train(tiny(), tmp_path)
+    assert checkpoint(tmp_path)["epoch"] == 2
+
+
+def test_a_frozen_network_that_is_not_finite_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(backbone: nn.Module, _: Any) -> None:
+        backbone.state_dict()["norm1.running_mean"].fill_(math.nan)
+
+    monkeypatch.setattr(engine, "calibrate", broken)
+    with pytest.raises(DivergenceError, match=r"backbone\.norm1\.running_mean"):
+        train(tiny("frozen", evaluation__readout="afterwards"), tmp_path)
+    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def test_a_learning_rate_out_of_all_bounds_diverges(tmp_path: Path) -> None:

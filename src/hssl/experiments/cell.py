@@ -3,7 +3,8 @@
 Whatever goes wrong in it - an error, memory that runs out, a kill - goes wrong in it alone. A lock that the system lets
 go with the process keeps two from making the same run; a record is written last, in one step, and never again.
 
-Exit codes: 0 the record is there, 2 something the user can mend, 1 another error, 75 another process makes this run.
+Exit codes: 0 the record is there, 2 something the user can mend, 1 another error, 75 another process makes this run,
+143 and 129 ended by SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hssl.config import Config, differences, parse
 from hssl.errors import DataError, HsslError, RunFolderError
 from hssl.experiments.record import RunRecord, collect, read, write
 from hssl.files import remove_leftovers, write_atomically
+from hssl.signals import endable, name_of
 from hssl.training.run_lock import RunInUseError
 
 BUSY = 75
@@ -171,4 +173,4 @@ def _put_aside(file: Path) -> None:
 if __name__ == "__main__":
     # Behind nohup, and in the background of a shell, it is ignored; but by it a run is told to stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(endable(lambda: main(sys.argv[1:]), lambda number: print(f"ended by {name_of(number)}", file=sys.stderr)))

@@ -6,6 +6,7 @@ once: a run that another one makes is left to it and looked for again at the end
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -29,6 +30,7 @@ from hssl.experiments.manifest import Cell
 from hssl.experiments.record import RunRecord
 from hssl.experiments.watch import Watch, duration
 from hssl.places import below, from_environment
+from hssl.signals import name_of
 
 # Seconds between two looks at a run that another process makes.
 _PATIENCE = 2.0
@@ -112,7 +114,7 @@ def run(work: Sequence[Task], folder: GridFolder, jobs: int | None = None, conso
 
     Raises:
         DataError: the data of a missing run is not there; no run has been started then.
-        KeyboardInterrupt: after the processes were told to stop; what they did is kept.
+        KeyboardInterrupt: after the processes were told to stop; what they did is kept. So with `Ended`.
     """
     console = console or Console(stderr=True)
     devices = _devices()
@@ -275,7 +277,7 @@ class _Pool:
             )
             self._running.add(process)
             try:
-                process.communicate(task.config.model_dump_json())
+                process.communicate(json.dumps(task.config.model_dump(mode="json")))
             except BrokenPipeError:
                 process.wait()  # it died before it read what to do
             finally:
@@ -285,8 +287,9 @@ class _Pool:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM is an interrupt: the runs' processes are stopped too, instead of working on unseen."""
-    if threading.current_thread() is not threading.main_thread():
+    """Where nobody hears SIGTERM it is an interrupt: the runs' processes are stopped too, and do not work on unseen."""
+    heard = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if heard or threading.current_thread() is not threading.main_thread():
         yield
         return
 
@@ -305,9 +308,10 @@ def _counted(runs: int) -> str:
 
 
 def died(code: int, log: Path) -> str:
-    """What is known of a process that left no error: its exit code, negative for a signal."""
-    if code < 0:
-        name = signal.Signals(-code).name
+    """What is known of a process that left no error: its exit code, negative or above 128 for a signal."""
+    number = -code if code < 0 else code - 128
+    if number in signal.valid_signals():
+        name = name_of(number)
         guess = ": was there too little memory? Its" if name == "SIGKILL" else "; its"
         return f"the process was killed by {name}{guess} log: {log}"
     return f"the process ended with code {code} and left no message; its log: {log}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -38,7 +39,7 @@ class RunTask:
 
     def __init__(self, folder: Path, name: str, config: Config) -> None:
         self.folder, self.name = folder.absolute(), name
-        self.configuration = config.with_absolute_root().model_dump_json()
+        self.configuration = json.dumps(config.with_absolute_root().model_dump(mode="json"))
         self._process: subprocess.Popen[str] | None = None
 
     def __call__(self) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -14,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hssl.errors import HsslError
+from hssl.training.checkpoint import not_finite
 from hssl.training.energy import EnergyMeter, meter_of
 from hssl.training.run_folder import RunFolder
 
@@ -21,7 +25,7 @@ METRICS = ("train/loss", "train/accuracy", "train/readout_loss", "test/accuracy"
 
 
 class DivergenceError(HsslError, ArithmeticError):
-    """The loss is no longer a number."""
+    """The loss, or something that a checkpoint holds, is no longer finite."""
 
 
 class Checkpoint(Callback):
@@ -32,24 +36,37 @@ class Checkpoint(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         loss = float(trainer.callback_metrics.get("train/loss", torch.zeros(())))
-        # The loss speaks of the weights before the last step; a checkpoint holds those after it.
-        broken = [name for name, weight in pl_module.named_parameters() if not bool(weight.isfinite().all())]
+        # The loss speaks of the weights before the last step; a checkpoint holds those after it, and more.
+        broken = not_finite(pl_module, trainer.optimizers)
         if broken or not math.isfinite(loss):
             kept = "; the last good epoch is in checkpoints/last.ckpt" if self.folder.last_checkpoint.exists() else ""
             raise DivergenceError(
                 f"training diverged in epoch {trainer.current_epoch}{kept}",
-                arrived=f"train/loss {loss}"
-                + (f", weights that are not finite in {', '.join(broken[:3])}" if broken else ""),
+                arrived=f"train/loss {loss}" + (f", and not finite: {_some(broken)}" if broken else ""),
                 remedy="lower --optimizer.learning_rate, lengthen --optimizer.warmup_epochs, "
                 "or train with --trainer.precision 32",
             )
         done = trainer.current_epoch + 1
-        if done % self.every_epochs and done != trainer.max_epochs:
-            return
-        temporary = self.folder.checkpoints / ".last.ckpt.part"
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            temporary.replace(self.folder.last_checkpoint)
+        if done % self.every_epochs == 0 or done == trainer.max_epochs:
+            trainer.save_checkpoint(self.folder.last_checkpoint)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+class OwnSignals(Callback):
+    """SIGTERM is answered as it was before the training, where anybody did.
+
+    Lightning's answer comes first, and in a distributed run waits for the other processes from within the handler.
+    """
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if callable(self._before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
 
 
 class Journal(Callback):

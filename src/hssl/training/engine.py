@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,14 +11,15 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import DataSets, load_data
 from hssl.errors import ConfigurationError, DataError
 from hssl.training.build import build_backbone, build_views
 from hssl.training.calibration import calibrate
-from hssl.training.callbacks import METRICS, Checkpoint, Journal, ProgressDisplay
-from hssl.training.checkpoint import load_checkpoint
+from hssl.training.callbacks import METRICS, Checkpoint, DivergenceError, Journal, OwnSignals, ProgressDisplay
+from hssl.training.checkpoint import CheckedFiles, load_checkpoint, not_finite, save_checkpoint
 from hssl.training.device import device_of
 from hssl.training.distributed import globalize_batch_norm
 from hssl.training.energy import meter_of
@@ -44,7 +46,7 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     Raises:
         HsslError: settings, data or a folder that do not fit, or another process trains into it; nothing has been
             written then.
-        DivergenceError: the loss or a weight is no longer finite; the last good checkpoint stays.
+        DivergenceError: the loss, a weight or an optimizer's state is no longer finite; the last good checkpoint stays.
     """
     folder, config = RunFolder(out), config.with_absolute_root()
     # Processes that a launcher starts side by side must not take each other's half-made folder for a foreign one.
@@ -153,7 +155,13 @@ def _fit(config: Config, folder: RunFolder, module: SSLModule, data: DataSets, r
         else:
             if trainer.world_size > 1:
                 globalize_batch_norm(module)
-            trainer.fit(module, ckpt_path=str(folder.last_checkpoint) if resume else None, weights_only=True)
+            try:
+                trainer.fit(module, ckpt_path=str(folder.last_checkpoint) if resume else None, weights_only=True)
+            except BaseException:
+                # The others of a distributed run would wait for this one for ever.
+                if isinstance(launcher := trainer.strategy.launcher, _SubprocessScriptLauncher):
+                    launcher.kill(signal.SIGTERM)
+                raise
     if trainer.interrupted:
         raise KeyboardInterrupt
 
@@ -208,8 +216,10 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
+        plugins=[CheckedFiles()],
         logger=TensorBoardLogger(str(folder.path), name="tensorboard", version=""),
         callbacks=[
+            OwnSignals(),
             # First: its sum over processes must not meet the one that reading a metric starts in the first process.
             Journal(folder),
             ProgressDisplay(folder, config.recipe),
@@ -221,10 +231,15 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
 
 def _save_frozen(module: SSLModule, folder: RunFolder, seconds: float, joules: float | None) -> None:
     """A frozen network whose readout is fitted afterwards has nothing to train: calibrated, it is finished."""
+    if broken := not_finite(module):
+        raise DivergenceError(
+            "the calibrated network is not finite",
+            arrived=", ".join(broken[:3]),
+            remedy="look at the images: one that is not finite is enough",
+        )
     last = module.config.trainer.epochs - 1
     line = {"epoch": last, "step": 0, "seconds": round(seconds, 3)}
     folder.append_metrics(line if joules is None else line | {"joules": joules})
     folder.append_log(f"{module.config.recipe}: random weights, BatchNorm calibrated; the readout is fitted afterwards")
-    temporary = folder.checkpoints / ".last.ckpt.part"
-    torch.save({"epoch": last, "global_step": 0, "state_dict": module.state_dict()}, temporary)
-    temporary.replace(folder.last_checkpoint)
+    content = {"epoch": last, "global_step": 0, "state_dict": module.state_dict()}
+    save_checkpoint(content, folder.last_checkpoint)

@@ -17,7 +17,7 @@ import yaml
 
 from hssl.config import Config, differences, parse
 from hssl.errors import HsslError, RunFolderError
-from hssl.files import remove_leftovers, write_atomically
+from hssl.files import append_line, remove_leftovers, write_atomically
 from hssl.training.run_lock import locked
 
 
@@ -64,6 +64,14 @@ class RunFolder:
         Raises:
             RunFolderError: the folder holds another run (the difference is shown) or foreign files.
         """
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError as error:
+            raise RunFolderError(
+                "the output folder's name is not in UTF-8, which TensorBoard's files cannot do without",
+                arrived=self.path,
+                remedy="choose another --out",
+            ) from error
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError("the output folder is a file", arrived=self.path, remedy="choose another --out")
         if self.config_file.exists():
@@ -119,7 +127,7 @@ class RunFolder:
                 remedy="give the folder that was --out of hssl train",
             )
         try:
-            tree = yaml.safe_load(self.config_file.read_text())
+            tree = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
             if not isinstance(tree, Mapping):
                 raise RunFolderError(f"{self.config_file} does not hold a configuration")
             return parse(tree)
@@ -188,22 +196,20 @@ class RunFolder:
         """Forget the lines of epochs that the checkpoint does not know of: they are trained, and written, again."""
         if not self.metrics_file.exists():
             return
-        kept = [line for line in self.metrics_file.read_text().splitlines() if _epoch(line) < epochs]
+        kept = [line for line in self.metrics_file.read_text(encoding="utf-8").splitlines() if _epoch(line) < epochs]
         write_atomically(self.metrics_file, "".join(line + "\n" for line in kept))
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one line to `metrics.jsonl`."""
-        with self.metrics_file.open("a") as stream:
-            stream.write(json.dumps(line, allow_nan=False) + "\n")
+        append_line(self.metrics_file, json.dumps(line, allow_nan=False))
 
     def append_log(self, line: str) -> None:
         """Add one line with the time to `log.txt`."""
-        with self.log_file.open("a") as stream:
-            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+        append_line(self.log_file, f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}")
 
     def last_metrics(self) -> dict[str, Any]:
         """The last line of the metrics; empty where there is none."""
-        lines = self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []
+        lines = self.metrics_file.read_text(encoding="utf-8").splitlines() if self.metrics_file.exists() else []
         whole = [line for line in lines if _epoch(line) < float("inf")]
         return dict(json.loads(whole[-1])) if whole else {}
 

@@ -56,6 +56,9 @@ class Evaluation(_Part):
     readout: Measure | None = None
     linear_probe: Measure | None = None
     knn: Measure | None = None
+    few_labels: Measure | None = None
+    untrained: dict[str, Any] = {}
+    label_free: dict[str, Any] | None = None
     equivariance: Equivariance | None = None
     equivariance_untrained: Equivariance | None = None
     """The same measurement of the same network at its first weights."""

@@ -1,6 +1,5 @@
 """The typed configuration: overriding by dotted name, messages, identity and files."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -114,32 +113,6 @@ def test_identity_follows_every_number_and_no_folder() -> None:
         assert config.identity() == override(config, {"data.store": store}).identity()
     for name, value in {"seed": 1, "optimizer.trust_coefficient": 0.01, "backbone.scales": (1.0, 2.0)}.items():
         assert config.identity() != override(config, {name: value}).identity()
-
-
-def test_committed_records_keep_their_identity() -> None:
-    records = [json.loads(path.read_text())["record"] for path in sorted(RECORDS.glob("*.json"))]
-    assert records
-    for record in records:
-        assert parse(record["configuration"]).identity() == record["identity"]
-        changed = override(parse(record["configuration"]), {"trainer.epochs": 999})
-        assert changed.identity() != record["identity"]
-
-
-def test_fields_that_came_later_count_only_where_they_are_set() -> None:
-    """At its default a field that runs of old never had leaves their identity; any other value changes a number."""
-    config = Config()
-    assert config.identity() == "717ce1c634d071fa"
-    identities = [config.identity()]
-    for name in ("views.streams", "backbone.plan"):
-        default, words = accepted_of(name)[1], accepted_of(name)[0].split(" | ")
-        assert override(config, {name: default}).identity() == config.identity()
-        identities += [override(config, {name: word}).identity() for word in words if word != default]
-    assert len(identities) == len(set(identities)) == 1 + 1 + 6
-    changed = override(config, {"views.streams": "sampled", "backbone.plan": "plain"})
-    assert differences(config, changed) == [
-        "backbone.plan: 'auto' there, 'plain' asked",
-        "views.streams: 'all' there, 'sampled' asked",
-    ]
 
 
 def test_a_configuration_without_the_fields_that_came_later_is_read() -> None:

@@ -42,7 +42,9 @@ Any field of the configuration is an option by its dotted name:
 'hssl recipes --fields' lists every field with what it accepts and its default.
 Fields are replaced after the budget is applied."""
 _SEED = "   --seed 1"
-_BUDGET = "smoke: under a minute on two CPU cores; quick: under five; paper: the paper's own settings"
+_BUDGET = (
+    "smoke: under a minute on two CPU cores; quick: under three; long: under twenty on one; paper: the paper's own"
+)
 _MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT}
 
 

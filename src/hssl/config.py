@@ -19,13 +19,11 @@ PAPER_SCALES = (1.0, 1.25, 1.33, 1.5, 1.66, 1.75)
 
 Mode = Literal["a-ssl", "h-ssl", "hybrid", "frozen", "supervised"]
 Transformation = Literal["translation", "rotation", "scale"]
-BudgetName = Literal["smoke", "quick", "paper"]
+BudgetName = Literal["smoke", "quick", "long", "paper"]
 SELF_SUPERVISED: tuple[Mode, ...] = ("a-ssl", "h-ssl", "hybrid")
 
 # Fields that change no number: where the images lie and how they are kept.
 _WITHOUT_NUMBERS = ("data.root", "data.store")
-# Fields that are younger than the runs that exist: at these values a run is what it was before there was the field.
-_YOUNGER = {"views.streams": "all", "backbone.plan": "auto"}
 
 
 class _Section(BaseModel):
@@ -53,6 +51,12 @@ class DataConfig(_Section):
         default=None, ge=2, description="use only this many test images, a fixed choice, the same for every seed"
     )
     test_fraction: float = Field(default=0.1, gt=0, lt=1, description="share held out where a source has no test split")
+    validation_images: int | None = Field(
+        default=None,
+        ge=1,
+        description="measure on this many images held out of the training set, the same for every seed, instead of on "
+        "the test images: for choosing settings",
+    )
     strict: bool = Field(
         default=False, description="refuse a folder with an unreadable image instead of leaving the image out"
     )
@@ -85,6 +89,10 @@ class BackboneConfig(_Section):
     )
     plan: Literal["auto", "measured", "plain", "direct", "cropped", "separable", "fourier"] = Field(
         default="auto", description="how steerable layers are computed; all give the same numbers but for rounding"
+    )
+    reading: Literal["grouped", "shared-trunk"] = Field(
+        default="grouped",
+        description="cnn-*: streams apart from the first layer on, as in the steerable networks, or from the last one",
     )
 
 
@@ -135,13 +143,23 @@ class ObjectiveConfig(_Section):
 
 
 class OptimizerConfig(_Section):
-    """LARS with linear warm-up and cosine decay (appendix B)."""
+    """The optimizer, with linear warm-up and cosine decay; LARS is the paper's (appendix B)."""
 
+    name: Literal["lars", "adamw", "sgd"] = Field(
+        default="lars", description="lars: the paper's, for thousands of steps; adamw: learns in hundreds"
+    )
     learning_rate: float = Field(default=0.1, gt=0, description="the peak, reached at the end of the warm-up")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step kept in the next")
-    weight_decay: float = Field(default=1e-4, ge=0, description="not applied to biases and BatchNorm")
+    norm_learning_rate: float | None = Field(
+        default=None, gt=0, description="the peak for biases and norms; none: learning_rate"
+    )
+    momentum: float = Field(
+        default=0.9, ge=0, lt=1, description="lars, sgd: share of the last step kept in the next; adamw: beta 1"
+    )
+    weight_decay: float = Field(
+        default=1e-4, ge=0, description="not applied to biases and norms; adamw: decoupled from the gradient"
+    )
     trust_coefficient: float = Field(
-        default=1e-3, gt=0, description="LARS: share of a layer's norm that a step may move it"
+        default=1e-3, gt=0, description="lars: share of a layer's norm that a step of rate 1 moves it"
     )
     warmup_epochs: float = Field(default=10, ge=0, description="epochs of linear warm-up")
 
@@ -173,12 +191,24 @@ class EvaluationConfig(_Section):
     """The readout of the paper and the probes beside it."""
 
     readout: Literal["alongside", "afterwards"] = Field(
-        default="alongside", description="train the detached readout together with the network (the paper) or after it"
+        default="alongside",
+        description="train the readout together with the network (the paper), or anew on the finished one; a "
+        "supervised network is trained through a readout either way",
     )
     readout_epochs: int = Field(default=20, ge=1, description="epochs of a readout that is trained afterwards")
     knn_neighbours: int = Field(default=20, ge=1, description="neighbours that vote in the kNN probe")
+    labelled_images: int | None = Field(
+        default=None,
+        ge=2,
+        description="training images at most that readout, probes and kNN are fitted on, a fixed choice, the same for "
+        "every seed; none: all",
+    )
     linear_probe_images: int = Field(
         default=10_000, ge=10, description="training images at most for the logistic regression"
+    )
+    few_labels: int = Field(default=10, ge=1, description="labels a class of the probe from few labels")
+    label_free_images: int = Field(
+        default=512, ge=12, description="test images that the label-free measures are taken on, each once transformed"
     )
     equivariance_images: int = Field(
         default=16, ge=1, description="test images that the equivariance error is measured on"
@@ -217,10 +247,6 @@ class Config(_Section):
         for name in _WITHOUT_NUMBERS:
             section, field = name.split(".")
             tree[section].pop(field)
-        for name, value in _YOUNGER.items():
-            section, field = name.split(".")
-            if tree[section][field] == value:
-                tree[section].pop(field)
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
     def with_absolute_root(self) -> "Config":

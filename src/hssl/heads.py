@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hssl.errors import ConfigurationError
-from hssl.groups import Group
+from hssl.groups import Group, Scales
 from hssl.layers import BasisKind, GroupConv2d, GroupPool, SpacePool
 
 
@@ -68,22 +68,22 @@ class ConvReadout(nn.Module):
         return self.linear(self.pool(self.conv(values)))  # type: ignore[no-any-return]
 
 
-class PlainConvReadout(nn.Module):
-    """The same readout without structure: a plain convolution of all 6 C channels, max over the slices, linear."""
+class PlainConvReadout(ConvReadout):
+    """The same readout of the same size for slices without structure: one steerable layer shared by all of them, then
+    the max over the slices, linear.
 
-    def __init__(self, channels: int, classes: int, streams: int, map_size: int) -> None:
-        super().__init__()
-        _check_readout(channels, classes, streams=streams, map_size=map_size)
-        self.streams = streams
-        self.conv = nn.Conv2d(
-            channels * streams, channels * streams, 7, stride=2, padding=0 if map_size >= 7 else 3, bias=False
-        )
-        self.linear = nn.Linear(channels, classes)
+    A layer of its own for every pair of slices would be 200 times larger than the one that reads a steerable network,
+    and measure itself. Features [B, C, S, H, W] of any number of slices -> logits [B, classes].
+    """
+
+    def __init__(self, channels: int, classes: int, map_size: int) -> None:
+        super().__init__(channels, classes, Scales((1.0,)), map_size)
 
     def forward(self, values: Tensor) -> Tensor:
         """[B, C, S, H, W] -> [B, classes]."""
-        out = self.conv(values.transpose(1, 2).flatten(1, 2)).mean(dim=(-2, -1))
-        return self.linear(out.reshape(len(out), self.streams, out.shape[1] // self.streams).amax(dim=1))  # type: ignore[no-any-return]
+        batch, _, slices = values.shape[:3]
+        rows = self.conv(values.transpose(1, 2).flatten(0, 1).unsqueeze(2)).squeeze(2)
+        return self.linear(self.pool(rows.unflatten(0, (batch, slices)).transpose(1, 2)))  # type: ignore[no-any-return]
 
 
 class RowReadout(nn.Module):

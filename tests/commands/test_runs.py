@@ -107,6 +107,38 @@ def test_equivariance_of_a_recipe(engine: Engine, capsys: pytest.CaptureFixture[
     assert "scales are approximate" not in shown
 
 
+@pytest.mark.parametrize("strength", [0.7, 1e-6])
+def test_the_strength_of_the_action_stands_beside_its_error(
+    engine: Engine, capsys: pytest.CaptureFixture[str], strength: float
+) -> None:
+    entry = {
+        "group": "Translations()",
+        "class": "exact off the border",
+        "bound": 1e-5,
+        "held": True,
+        "errors": {"(+4, +0) px off the border": 3e-7, "(+0, +4) px off the border": 0.0},
+        "context": {
+            "(+4, +0) px with the border": 0.5,
+            "(+4, +0) px off the border: strength of the action": strength,
+            "(+0, +4) px off the border: strength of the action": None,
+        },
+    }
+    engine.answer = {"equivariance": entry}
+    assert main(["equivariance", "mnist-translation-hssl"]) == 0
+    shown = capsys.readouterr().out
+    lines = [line.split("  ") for line in shown.splitlines()]
+    rows = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert ["element", "relative error", "strength of the action"] in rows
+    assert ["(+4, +0) px off the border", "3.00e-07", f"{strength:.2e}"] in rows
+    assert ["(+0, +4) px off the border", "0.00e+00", "nothing to compare"] in rows
+    # What belongs to no element stands below, and is lost to no other figure.
+    assert ["(+4, +0) px with the border", "5.00e-01"] in rows
+    assert "|f(T_g x) - f(x)|" in shown
+    assert "scales are approximate" not in shown
+    assert ("held; the features do not change" in shown) is (strength < 1e-3)
+    assert ("no evidence here" in shown) is (strength < 1e-3)
+
+
 def test_equivariance_of_a_run_takes_the_run_as_it_is(
     engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
 ) -> None:

@@ -25,6 +25,7 @@ from hssl.backbones import (
 )
 from hssl.errors import GroupError
 from hssl.evaluation.equivariance import equivariance_report, relative_error
+from hssl.evaluation.strength import changes_nothing, strengths
 from hssl.groups import Dihedral, Exactness, Group, Rotations, Scales, Translations, Unstructured
 from hssl.layers import BasisKind, LiftingConv2d, SpatialStep
 
@@ -430,6 +431,82 @@ def test_the_controls_measure_finds_structure() -> None:
     law = errors.pop("270°, next slice")
     assert law < 1e-10
     assert all(error > 0.3 for error in errors.values())
+
+
+# -- the strength of the action ----------------------------------------------------------------------------------------
+
+
+class Blind(ThreeLayer):
+    """Features that differ by image and by nothing else: they obey every law with the identity."""
+
+    def maps(self, images: Tensor) -> Tensor:
+        maps = super().maps(images)
+        table = torch.rand(64, maps.shape[1], generator=torch.Generator().manual_seed(0)).to(maps)
+        return table[: len(maps)].reshape(len(maps), -1, *[1] * (maps.ndim - 2)).expand_as(maps)
+
+
+class BlindControl(MLP):
+    def maps(self, images: Tensor) -> Tensor:
+        maps = super().maps(images)
+        table = torch.rand(64, maps.shape[1], generator=torch.Generator().manual_seed(0)).to(maps)
+        return table[: len(maps), :, None].expand_as(maps)
+
+
+GROUPS = [Rotations(), Dihedral(), Translations(circular=True), Scales((1.0, 1.25, 1.5))]
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=str)
+def test_an_invariant_network_holds_the_law_and_shows_it(group: Group) -> None:
+    resolution = 16 if group.circular else 13
+    seeing, blind = (build(kind, group, resolution, 1 / 8) for kind in (ThreeLayer, Blind))
+    images = images_for(random_network(seeing))
+    report = equivariance_report(random_network(blind), images)
+    assert set(strengths(report.context)) == set(report.errors)
+    assert max(report.errors.values()) < 1e-12
+    assert report.held is (None if isinstance(group, Scales) else True)
+    assert max(strengths(report.context).values()) < 1e-12
+    assert changes_nothing(report.context)
+    # The control: a network that follows the transformation.
+    followed = equivariance_report(seeing, images)
+    assert followed.held is report.held
+    assert not changes_nothing(followed.context)
+    assert all(value > 0.1 for name, value in strengths(followed.context).items() if name != "0°")
+
+
+def test_an_invariant_control_shows_it() -> None:
+    seeing, blind = (kind(resolution=16, width=1 / 8, images_by=Rotations(), rows=4) for kind in (MLP, BlindControl))
+    images = images_for(random_network(seeing))
+    report = equivariance_report(random_network(blind), images)
+    assert set(strengths(report.context)) == set(report.errors)
+    assert changes_nothing(report.context)
+    assert min(strengths(equivariance_report(seeing, images).context).values()) > 0.1
+
+
+def test_zero_padded_shifts_act_off_the_border() -> None:
+    network = random_network(ThreeLayer(Translations(), resolution=28, width=1 / 8))
+    report = equivariance_report(network, images_for(network), largest_shift=1)
+    assert set(strengths(report.context)) == set(report.errors)
+    assert min(strengths(report.context).values()) > 0.5
+    # One canvas of noise, the same everywhere: nothing varies there, which is not held either.
+    blind = random_network(Blind(Translations(), resolution=28, width=1 / 8))
+    constant = equivariance_report(blind, images_for(blind), largest_shift=1)
+    assert constant.held is False
+    assert all(math.isnan(value) for value in strengths(constant.context).values())
+    assert not changes_nothing(constant.as_dict()["context"])
+
+
+def test_the_strength_equals_its_definition() -> None:
+    network = random_network(ThreeLayer(Rotations(), resolution=13, width=1 / 8))
+    images = images_for(network)
+    network.plan = "plain"
+    with torch.no_grad():
+        before = network.eval()(images).values
+        moved = network(torch.rot90(images, 1, (-2, -1))).values
+    spread = (before - before.mean((0, 2, 3, 4), keepdim=True)).norm()
+    expected = float((moved - before).norm() / spread)
+    found = strengths(equivariance_report(network, images).context)
+    assert found["90°"] == pytest.approx(expected, rel=1e-9)
+    assert found["0°"] == 0
 
 
 def test_each_parts_mode_is_restored() -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from hssl.data.image_store import ImageStore
 from hssl.errors import DataError
+from hssl.evaluation.feature_store import FeatureStore
 from hssl.evaluation.readout import fit_readout, readout_accuracy
 
 
@@ -28,7 +29,7 @@ def reader(normalised: bool = False) -> nn.Module:
 
 def fitted(readout: nn.Module, store: ImageStore, **changes: int) -> nn.Module:
     settings = {"epochs": 30, "batch_size": 50, "seed": 0} | changes
-    fit_readout(readout, flat, store, **settings)
+    fit_readout(readout, FeatureStore(flat, store), **settings)
     return readout
 
 
@@ -63,19 +64,21 @@ def test_features_kept_in_memory_give_the_same_readout_as_features_computed_anew
         return flat(images)
 
     weights, counts = [], []
-    for cache_bytes in (2**30, 0):
+    for room in (2**30, 0):
         calls, readout = 0, reader()
-        fit_readout(readout, counted, striped(200), epochs=3, batch_size=50, seed=0, cache_bytes=cache_bytes)
+        features = FeatureStore(counted, striped(200), room=room)
+        fit_readout(readout, features, epochs=3, batch_size=50, seed=0)
         weights.append(readout.weight)
         counts.append(calls)
     assert torch.equal(weights[0], weights[1])
-    assert counts == [1 + 4, 1 + 3 * 4]
+    assert counts == [1 + 1, 1 + 3 * 4]
 
 
 def test_the_network_below_stays_frozen() -> None:
     below = nn.Linear(64, 64)
     before = below.weight.clone()
-    fit_readout(reader(), lambda x: below(flat(x)), striped(100), epochs=1, batch_size=50, seed=0)
+    features = FeatureStore(lambda x: below(flat(x)), striped(100))
+    fit_readout(reader(), features, epochs=1, batch_size=50, seed=0)
     assert torch.equal(below.weight, before)
     assert below.weight.grad is None
 
@@ -97,8 +100,9 @@ def test_bad_input_is_named() -> None:
         fitted(reader(), unlabelled)
     with pytest.raises(DataError, match="no labels"):
         readout_accuracy(lambda x: flat(x), unlabelled)
+    broken = FeatureStore(lambda x: flat(x) * float("nan"), striped(8))
     with pytest.raises(DataError, match="training diverged"):
-        fit_readout(reader(), lambda x: flat(x) * float("nan"), striped(8), epochs=1, batch_size=4, seed=0)
+        fit_readout(reader(), broken, epochs=1, batch_size=4, seed=0)
     with pytest.raises(DataError, match="training diverged"):
         readout_accuracy(lambda x: torch.full((len(x), 4), float("nan")), striped(8))
     with pytest.raises(DataError, match="accepted: 0 to 1"):

@@ -112,6 +112,33 @@ def test_what_errors_are_read_against_stands_below_them(tmp_path: Path) -> None:
     assert beside([measured({"a": 0.1})]) == ()
 
 
+def test_the_strength_of_the_action_stands_below_its_error(tmp_path: Path) -> None:
+    def acting(*strengths: float | None) -> Equivariance:
+        values = zip(("0°", "90°", "180°"), (0.0, *strengths), strict=True)
+        context = {f"{name}: strength of the action": value for name, value in values}
+        return measured({"0°": 0.0, "90°": 1e-7, "180°": 1e-7}, True).model_copy(update={"context": context})
+
+    assert beside([acting(0.5, 0.7), acting(0.6, None), None]) == ("strength of the action 0.60",)
+    runs = grid(tmp_path, SEEDS, seeds=2)
+    line = line_of(changed(runs, acting(0.5, 0.7), acting(0.6, 0.8)), "MNIST · scale · SESN", "H-SSL")
+    assert line["Held after"] == "yes"
+    before = line["Mean before"]
+    assert isinstance(before, Number)
+    assert before.below == ("strength of the action 0.60",)
+    # Held by features that do not change: the bound is met, and nothing is claimed.
+    idle = line_of(changed(runs, None, acting(1e-6, 1e-5)), "MNIST · scale · SESN", "H-SSL")
+    assert idle["Held after"] == "yes, but the features do not change in 2 of 2 runs"
+
+
+def test_the_strength_is_explained_where_it_was_measured(tmp_path: Path) -> None:
+    old = measured({"90°": 1e-7}, True)
+    new = old.model_copy(update={"context": {"90°: strength of the action": 0.5}})
+    for after, told in ((old, False), (new, True)):
+        section = equivariance(entries(changed(grid(tmp_path, SEEDS, seeds=1), None, after)))
+        assert section is not None
+        assert any("near 0, a small error is no evidence" in text for text in section.text) is told
+
+
 def test_variants_of_a_study_are_named(tmp_path: Path) -> None:
     section = equivariance(entries(grid(tmp_path, SEEDS, seeds=1, study="basis")))
     assert section is not None

@@ -1,20 +1,21 @@
 """The manifest holds the paper's cells: each once, with its number, and each a configuration that trains."""
 
-from typing import cast
+from typing import cast, get_args
 
 import pytest
 
 from hssl.config import BudgetName
 from hssl.errors import ConfigurationError
 from hssl.experiments import paper
-from hssl.experiments.manifest import FIGURE_DATASET, OF_THE_PAPER, cells
+from hssl.experiments.manifest import ANY_PAIRS, FIGURE_DATASET, OF_THE_PAPER, SHARED_TRUNK, cells
+from hssl.experiments.recipes import MODES
 from hssl.groups import BaseSpace, Product
 from hssl.training.build import build_backbone
 from hssl.training.engine import check
 
 
 def test_every_number_of_the_tables_is_there_once() -> None:
-    found = cells(["table1", "table2"])
+    found = [cell for cell in cells(["table1", "table2"]) if cell.variant is None]
     assert len(found) == len(paper.NUMBERS) == 44
     keys = {(*cell.stem.row, cell.mode): cell.expected for cell in found if cell.stem.row is not None}
     assert keys == dict(paper.NUMBERS)
@@ -23,6 +24,20 @@ def test_every_number_of_the_tables_is_there_once() -> None:
         "table2": 12,
     }
     assert len({cell.run for cell in found}) == 44
+
+
+def test_short_budgets_have_the_papers_pairs_and_the_other_reading_beside() -> None:
+    for budget in get_args(BudgetName):
+        beside = [cell for cell in cells(["table1", "table2"], ["mnist"], budget=budget) if cell.variant is not None]
+        named = {(cell.stem.name, cell.mode, cell.variant) for cell in beside}
+        trunks = {("mnist-scale-cnn", mode, SHARED_TRUNK) for mode in MODES.values()}
+        pairs = {("mnist-translation", "h-ssl", ANY_PAIRS)}
+        assert named == (trunks if budget == "paper" else trunks | pairs)
+        assert all(cell.expected == paper.NUMBERS[(*cell.stem.row, cell.mode)] for cell in beside if cell.stem.row)
+        for cell in beside:
+            config = cell.configuration(budget, 0, {})
+            assert config.views.max_distance is None
+            assert config.backbone.reading == ("shared-trunk" if cell.variant == SHARED_TRUNK else "grouped")
 
 
 def test_figures_are_drawn_on_the_papers_data_unless_asked_otherwise() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hssl.errors import GroupError, SizeError
-from hssl.groups import Group, GroupFeatures, Product, Rotations, Scales, Translations
+from hssl.groups import Group, GroupFeatures, Product, Rotations, Scales, Translations, Unstructured
 from laws import noise
 
 
@@ -48,6 +48,38 @@ def test_pooling_over_space_leaves_the_first_factor() -> None:
 def test_without_positions_there_is_nothing_to_pool(group: Group) -> None:
     with pytest.raises(GroupError, match="no positions"):
         GroupFeatures(noise(1, 2, *group.axes), group).pool_space()
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        Rotations(),
+        Translations((3, 5)),
+        Product(Rotations(), Translations((3, 3))),
+        Product(Scales((1.0, 2.0)), Rotations()),
+    ],
+    ids=str,
+)
+def test_an_embedding_is_the_mean_over_group_and_positions(group: Group) -> None:
+    values = noise(2, 5, *group.axes)
+    expected = sum(GroupFeatures(values, group).fiber(element) for element in range(group.order)) / group.order
+    torch.testing.assert_close(GroupFeatures(values, group).embedding(), expected)
+
+
+@pytest.mark.parametrize("positions", [(), (2, 3)], ids=["rows", "maps"])
+def test_slices_without_structure_are_embedded_side_by_side(positions: tuple[int, ...]) -> None:
+    slices = Unstructured(4, Rotations())
+    group = Product(slices, Translations((2, 3))) if positions else slices
+    values = noise(2, 5, 4, *positions)
+    embedding = GroupFeatures(values, group).embedding()
+    assert embedding.shape == (2, 20)
+    for index in range(4):
+        expected = values[:, :, index].mean((-2, -1)) if positions else values[:, :, index]
+        torch.testing.assert_close(embedding[:, 5 * index : 5 * index + 5], expected)
+    # The control: the mean over slices forgets which of them held what, the embedding does not.
+    swapped = values[:, :, [1, 0, 2, 3]]
+    torch.testing.assert_close(swapped.flatten(2).mean(2), values.flatten(2).mean(2))
+    assert (GroupFeatures(swapped, group).embedding() - embedding).abs().max() > 1e-2
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

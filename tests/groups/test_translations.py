@@ -95,6 +95,22 @@ def test_random_shifts_are_whole_pixels_within_the_range() -> None:
     assert drawn.max() == 6
 
 
+@pytest.mark.parametrize(
+    ("strength", "size", "reach"),
+    [(0.2, 28, 5), (0.2, 32, 6), (0.2, 29, 5), (0.2, 25, 5), (0.2, 24, 4), (0.2, 15, 3), (0.29, 100, 29), (0, 28, 0)],
+)
+def test_no_shift_exceeds_the_share_that_was_asked_for(strength: float, size: int, reach: int) -> None:
+    """'up to 20 %' of 28 pixels are 5; 6 would be 21.4 %. A share that is a whole number of pixels loses none."""
+    drawn = Translations((8, 8)).draw(2000, size, Augmentation(strength), torch.Generator().manual_seed(0))
+    assert (drawn.min(), drawn.max()) == (-reach, reach)
+
+
+def test_rounding_and_plain_truncation_would_be_off() -> None:
+    """The control of the test above."""
+    assert round(0.2 * 28) == 6
+    assert int(0.29 * 100) == 28
+
+
 def test_classes_of_exactness() -> None:
     assert Translations((4, 4), circular=True).exactness is Exactness.EXACT
     assert Translations((4, 4)).exactness is Exactness.OFF_BORDER

@@ -89,12 +89,27 @@ def test_controls_transform_images_as_the_experiment_does(name: str) -> None:
         {"backbone__circular": True},
         {"backbone__full_extent": True, "transformation": "scale"},
         {"backbone__full_extent": True, "transformation": "translation"},
+        {"backbone__reading": "shared-trunk"},
+        {"backbone__reading": "shared-trunk", "backbone__name": "resnet20-cifar10"},
+        {"backbone__reading": "shared-trunk", "backbone__name": "mlp"},
     ],
     ids=str,
 )
 def test_settings_that_a_network_cannot_have(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         build_backbone(tiny(**changes), 1)
+
+
+@pytest.mark.parametrize("name", ["cnn-three-layer", "cnn-resnet20"])
+def test_the_reading_of_the_control_arrives(name: str) -> None:
+    built = {}
+    for changes, reading in (({}, "grouped"), ({"backbone__reading": "shared-trunk"}, "shared-trunk")):
+        config = tiny(transformation="scale", backbone__name=name, backbone__width=SMALL, **changes)
+        backbone = build_backbone(config, 1)
+        assert isinstance(backbone, PlainThreeLayer | PlainResNet20)
+        assert backbone.reading == reading
+        built[reading] = sum(parameter.numel() for parameter in backbone.parameters())
+    assert built["grouped"] != built["shared-trunk"]
 
 
 def views_of(config: Config) -> InputViews | FiberViews:

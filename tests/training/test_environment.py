@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hssl.training import environment
-from hssl.training.environment import describe_environment
+from hssl.training.environment import describe_environment, is_first_process
 
 FIELDS = {"hssl", "torch", "lightning", "python", "device", "threads", "filters", "git", "date"}
 
@@ -70,3 +70,13 @@ def test_no_git_no_revision(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_machine_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_cpu_info", list)
     assert str(describe_environment(torch.device("cpu"))["device"]).startswith("CPU: ")
+
+
+@pytest.mark.parametrize(("node", "first"), [(None, True), ("0", True), ("1", False)])
+def test_the_first_process_of_a_further_machine_is_not_the_first(
+    node: str | None, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NODE_RANK", raising=False)
+    if node is not None:
+        monkeypatch.setenv("NODE_RANK", node)
+    assert is_first_process() is first

@@ -205,6 +205,19 @@ def test_embedding_is_the_mean_over_group_and_positions() -> None:
     torch.testing.assert_close(turned, module.embed(images()), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "transformation", "slices"), [("mlp", "translation", 16), ("cnn-three-layer", "scale", 6)]
+)
+def test_slices_without_structure_are_embedded_side_by_side(name: str, transformation: str, slices: int) -> None:
+    module = labelled_module(tiny(transformation=transformation, backbone__name=name)).eval()
+    values = module.backbone(images()).values
+    embedding = module.embed(images())
+    assert embedding.shape == (8, slices * module.backbone.channels)
+    assert values.shape[2] == slices
+    read = embedding.reshape(8, slices, -1).transpose(1, 2)
+    torch.testing.assert_close(read, values.mean((-2, -1)) if values.ndim == 5 else values)
+
+
 def test_maps_of_each_kind_of_network_fit_their_readout() -> None:
     for name, transformation, size in (
         ("three-layer", "rotation", 13),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -12,6 +14,9 @@ from hssl.errors import ConfigurationError
 from hssl.groups import Group, Product, Scales, Translations, Unstructured
 from hssl.layers import SpatialStep
 from hssl.layers.sizes import check_size, output_size, total_stride
+
+# What table 2's 'CNN (6 x CHW)' may mean (docs/decisions.md, row 13).
+Reading = Literal["grouped", "shared-trunk"]
 
 _PAPER_STREAMS = 6
 
@@ -54,15 +59,57 @@ class MLP(Backbone):
         return out.reshape(len(out), self.rows, self.channels).transpose(1, 2)
 
 
-class _PlainBackbone(Backbone):
-    """Plain convolutions whose output is `streams` times wider and read as [B, C, streams, H, W]."""
+class _FreeConv2d(nn.Conv2d):
+    """Unconstrained kernels for `streams` streams, each of which reads itself alone: 'same' padding, no bias.
 
-    def __init__(self, in_channels: int, images_by: Group | None, streams: int) -> None:
+    Rows [B * streams, C, H, W], image after image with all of its streams -> [B * streams, O, H', W']; a layer that
+    lifts takes the images. `weight` is [streams * O, C, k, k], the tensor that a steerable layer multiplies by.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, streams: int, stride: int = 1, lifts: bool = False
+    ) -> None:
+        super().__init__(
+            in_channels if lifts else streams * in_channels, streams * out_channels, kernel_size, stride=stride,
+            padding=kernel_size // 2, groups=1 if lifts else streams, bias=False,
+        )  # fmt: skip
+        self.streams = streams
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[B * streams, C, H, W], or images where it lifts -> [B * streams, O, H', W']."""
+        out = super().forward(rows.reshape(-1, self.in_channels, *rows.shape[2:]))
+        return out.reshape(-1, self.out_channels // self.streams, *out.shape[2:])
+
+    def reset_to_fan_out(self) -> None:
+        """As the residual networks of steerable layers start, N(0, 2 / (O k^2)) with O the channels of one stream."""
+        fan_out = self.out_channels // self.streams * self.weight[0, 0].numel()
+        nn.init.normal_(self.weight, 0.0, math.sqrt(2.0 / fan_out))
+
+
+class _PlainBackbone(Backbone):
+    """Networks of unconstrained kernels, the 'CNN (6 x CHW)' of table 2; z is read as [B, C, streams, H, W].
+
+    The two readings are one network but for where its streams part: at the first layer (`grouped`), so that the kernels
+    of a steerable network are 'replaced by fully-parameterized counterparts, otherwise keeping the output
+    dimensionality the same', or at the last one (`shared-trunk`), which is `streams` times wider than a steerable one
+    and cut into slices. BatchNorm sees the streams that pass a layer as more images, as in the steerable networks.
+    """
+
+    def __init__(self, in_channels: int, images_by: Group | None, streams: int, reading: Reading) -> None:
         super().__init__()
         if in_channels < 1:
             raise ConfigurationError("images have at least one channel", arrived=f"in_channels {in_channels}")
-        self.in_channels = in_channels
+        if reading not in get_args(Reading):
+            raise ConfigurationError(
+                "there is no such reading of 'CNN (6 x CHW)'", arrived=reading, accepted=", ".join(get_args(Reading))
+            )
+        self.in_channels, self.reading = in_channels, reading
         self.group = Unstructured(streams, images_by or Scales((1.0,)))
+
+    @property
+    def _apart(self) -> int:
+        """How many streams pass the network without meeting."""
+        return self.group.order if self.reading == "grouped" else 1
 
     def _bind(self, resolution: int) -> None:
         steps = self.spatial_steps()
@@ -71,14 +118,18 @@ class _PlainBackbone(Backbone):
         size = output_size(steps, resolution)
         self.feature_group = Product(self.group, Translations((size, size), stride=total_stride(steps)))
 
-    def _as_streams(self, values: Tensor) -> Tensor:
-        return values.reshape(len(values), self.group.order, self.channels, *values.shape[2:]).transpose(1, 2)
+    def _as_streams(self, rows: Tensor) -> Tensor:
+        return rows.reshape(-1, self.group.order, self.channels, *rows.shape[2:]).transpose(1, 2)
 
 
 class PlainThreeLayer(_PlainBackbone):
-    """The three-layer network with unconstrained kernels, the 'CNN (6 x CHW)' of table 2.
+    """The three-layer network with unconstrained kernels: z is [B, 128, 6, 8, 8].
 
-    Its output is six times wider and a sixth of it is drawn as a 'fiber': z is [B, 128, 6, 8, 8].
+    Args:
+        in_channels, resolution, width: as in `ThreeLayer`; no size is illegal.
+        images_by: the group that A-SSL transforms images by.
+        streams: slices of z.
+        reading: `grouped`, 3.03 million weights, or `shared-trunk`, 2.51 million.
     """
 
     def __init__(
@@ -89,14 +140,16 @@ class PlainThreeLayer(_PlainBackbone):
         width: float = 1.0,
         images_by: Group | None = None,
         streams: int = _PAPER_STREAMS,
+        reading: Reading = "grouped",
     ) -> None:
-        super().__init__(in_channels, images_by, streams)
+        super().__init__(in_channels, images_by, streams, reading)
         first, second, self.channels = (scaled(channels, width) for channels in (32, 64, 128))
-        out = streams * self.channels
+        apart = self._apart
+        out = self.channels * streams // apart
         self.layers = nn.Sequential(
-            nn.Conv2d(in_channels, first, 11, padding=5, bias=False), nn.BatchNorm2d(first), nn.ReLU(),
-            nn.Conv2d(first, second, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(second), nn.ReLU(),
-            nn.Conv2d(second, out, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(out), nn.ReLU(),
+            _FreeConv2d(in_channels, first, 11, apart, lifts=True), nn.BatchNorm2d(first), nn.ReLU(),
+            _FreeConv2d(first, second, 7, apart, stride=2), nn.BatchNorm2d(second), nn.ReLU(),
+            _FreeConv2d(second, out, 7, apart, stride=2), nn.BatchNorm2d(out), nn.ReLU(),
         )  # fmt: skip
         self._bind(resolution)
 
@@ -112,29 +165,34 @@ class PlainThreeLayer(_PlainBackbone):
 
 
 class _PlainBlock(nn.Module):
-    """`BasicBlock` with unconstrained kernels on plain maps [B, C, H, W]; the output may be wider than the inside."""
+    """`BasicBlock` with unconstrained kernels, on rows; a row's output may be wider than the inside."""
 
-    def __init__(self, in_channels: int, inside: int, out_channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, inside: int, out_channels: int, streams: int, stride: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, inside, 7, stride=stride, padding=3, bias=False)
+        self.conv1 = _FreeConv2d(in_channels, inside, 7, streams, stride=stride)
         self.norm2 = nn.BatchNorm2d(inside)
-        self.conv2 = nn.Conv2d(inside, out_channels, 7, padding=3, bias=False)
+        self.conv2 = _FreeConv2d(inside, out_channels, 7, streams)
         changes = stride != 1 or in_channels != out_channels
-        self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False) if changes else None
+        self.shortcut = _FreeConv2d(in_channels, out_channels, 1, streams) if changes else None
         self.relu, self.stride = nn.ReLU(), stride
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, O, H', W']."""
-        a = self.relu(self.norm1(x))
+    def forward(self, rows: Tensor) -> Tensor:
+        """[R, C, H, W] -> [R, O, H', W']."""
+        a = self.relu(self.norm1(rows))
         out = self.conv2(self.relu(self.norm2(self.conv1(a))))
         # As `PointwiseConv2d.rows`: the positions first.
         kept = a[..., :: self.stride, :: self.stride]
-        return (x if self.shortcut is None else self.shortcut(kept)) + out  # type: ignore[no-any-return]
+        return (rows if self.shortcut is None else self.shortcut(kept)) + out  # type: ignore[no-any-return]
 
 
 class PlainResNet20(_PlainBackbone):
-    """The CIFAR-10 residual network with unconstrained kernels, six times wider at its end: z is [B, 512, 6, 7, 7]."""
+    """The CIFAR-10 residual network with unconstrained kernels: z is [B, 512, 6, 7, 7].
+
+    Args:
+        in_channels, resolution, width, images_by, streams: as in `PlainThreeLayer`.
+        reading: `grouped`, 558 million weights, or `shared-trunk`, 159 million.
+    """
 
     def __init__(
         self,
@@ -144,12 +202,14 @@ class PlainResNet20(_PlainBackbone):
         width: float = 1.0,
         images_by: Group | None = None,
         streams: int = _PAPER_STREAMS,
+        reading: Reading = "grouped",
     ) -> None:
-        super().__init__(in_channels, images_by, streams)
+        super().__init__(in_channels, images_by, streams, reading)
         lifted, stem = scaled(9, width), scaled(64, width)
+        apart = self._apart
         self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, lifted, 7, padding=3, bias=False),
-            nn.Conv2d(lifted, stem, 7, padding=3, bias=False),
+            _FreeConv2d(in_channels, lifted, 7, apart, lifts=True),
+            _FreeConv2d(lifted, stem, 7, apart),
             nn.BatchNorm2d(stem),
             nn.ReLU(),
         )
@@ -160,13 +220,13 @@ class PlainResNet20(_PlainBackbone):
         for stage, (inside, stride) in enumerate(zip(widths, (1, 2, 2), strict=True)):
             for index in range(3):
                 last = stage == 2 and index == 2
-                out = streams * inside if last else inside
-                blocks.append(_PlainBlock(channels, inside, out, stride if index == 0 else 1))
+                out = inside * streams // apart if last else inside
+                blocks.append(_PlainBlock(channels, inside, out, apart, stride if index == 0 else 1))
                 channels = out
         self.blocks = nn.Sequential(*blocks)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if isinstance(module, _FreeConv2d):
+                module.reset_to_fan_out()
         self._bind(resolution)
 
     def spatial_steps(self) -> Sequence[SpatialStep]:

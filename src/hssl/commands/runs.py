@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hssl.commands.terminal import paragraph, progress, table
 from hssl.errors import ConfigurationError, RunFolderError
+from hssl.evaluation.strength import STRENGTH, changes_nothing
 from hssl.places import from_environment
 from hssl.training.notices import without_notices
 
@@ -133,15 +134,9 @@ def _print_evaluation(result: Mapping[str, Any]) -> None:
         return
     if result.get("complete") is False:
         print(f"interrupted after epoch {result.get('epoch')}; measured as it stands\n")
-    unlabelled = result.get("labels") is False
-    absent = "not measured: the images have no labels" if unlabelled else "not measured"
-    rows = []
-    for key, words in (("readout", "readout"), ("linear_probe", "linear probe"), ("knn", "kNN")):
-        entry = result.get(key)
-        rows.append(
-            (words, f"{entry['accuracy']:.2f} %" if entry else "-", str(entry["protocol"]) if entry else absent)
-        )
-    table(("measure", "test accuracy", "protocol"), rows)
+    _print_measures(result)
+    print()
+    _print_gain(result)
     print()
     if result["equivariance"]:
         _print_equivariance(result["equivariance"])
@@ -149,7 +144,69 @@ def _print_evaluation(result: Mapping[str, Any]) -> None:
         print("equivariance: not measured")
 
 
+_ACCURACIES = {"readout": "readout", "linear_probe": "linear probe", "knn": "kNN", "few_labels": "few labels"}
+_LABEL_FREE = {
+    "neighbour_agreement": ("neighbours kept", "share of nearest neighbours that a transformed copy keeps", 100, " %"),
+    "effective_rank": ("effective rank", "directions that the features use", 1, ""),
+    "alignment": ("alignment", "squared distance to a transformed copy on the sphere; 0 is invariant", 1, ""),
+    "uniformity": ("uniformity", "0 is one point, lower is spread over the sphere", 1, ""),
+}
+
+
+def _print_measures(result: Mapping[str, Any]) -> None:
+    """Each measure under its own name, of the trained network and of the same network before training."""
+    before = result.get("untrained") or {}
+    unlabelled = result.get("labels") is False
+    absent = "not measured: the images have no labels" if unlabelled else "not measured"
+    rows: list[tuple[str, ...]] = []
+    for key, words in _ACCURACIES.items():
+        entry, start = result.get(key), before.get(key)
+        rows.append(
+            (
+                words,
+                f"{entry['accuracy']:.2f} %" if entry else "-",
+                f"{start['accuracy']:.2f} %" if start else "-",
+                str(entry["protocol"]) if entry else absent,
+            )
+        )
+    free, free_before = (tree.get("label_free") or {} for tree in (result, before))
+    for key, (words, meaning, factor, unit) in _LABEL_FREE.items():
+        if key in free:
+            shown = [f"{factor * tree[key]:.2f}{unit}" if key in tree else "-" for tree in (free, free_before)]
+            rows.append((words, *shown, meaning))
+    table(("measure", "test images", "untrained", "what it is"), rows)
+
+
+def _print_gain(result: Mapping[str, Any]) -> None:
+    """One sentence: what training added, and where it added nothing what to try."""
+    gain = result.get("gain")
+    if gain is None:
+        return
+    points = {_ACCURACIES[name]: value for name, value in gain["points"].items()}
+    if not points:
+        paragraph("gained: without labels no accuracy tells; compare the measures above with the untrained ones")
+        return
+    told = ", ".join(f"{name} {value:+.1f}" for name, value in points.items())
+    if gain["better"]:
+        worse = ", ".join(_ACCURACIES[name] for name in gain["worse"])
+        paragraph(f"gained over random weights, in points: {told}" + (f"; worse by {worse}" if worse else ""))
+    else:
+        paragraph(f"nothing gained over random weights beyond what the test images can tell, in points: {told}")
+        paragraph(
+            "to try: more epochs or images (--budget long), another --optimizer.learning_rate (is train/loss in "
+            "metrics.jsonl still falling?), or near pairs for translations (--views.max_distance 2)"
+        )
+
+
 _LAW = "relative error of f(T_g x) = Γ_g f(x), over the spread of the features: 0 is the law, 1 is far from it"
+_STRENGTH = (
+    f"{STRENGTH}: |f(T_g x) - f(x)| in the same units. It tells a network that follows the transformation from one "
+    "that does not see it and so obeys any law"
+)
+_IDLE = (
+    "the features do not change with the transformation: they are invariant or collapsed, and such features obey any "
+    "law. That an error is small is no evidence here"
+)
 _NOT_HELD = (
     "not held: an error is above the bound, which allows for float32 rounding. Features whose constant is much larger "
     "than their spread lose digits and can be a little above it; a network that breaks the law is mostly far above"
@@ -163,25 +220,39 @@ _OF_SCALES = (
 
 def _print_equivariance(entry: Mapping[str, Any]) -> None:
     errors: Mapping[str, float | None] = entry["errors"]
+    context: Mapping[str, float | None] = entry.get("context", {})
+    idle = changes_nothing(context)
     held = {True: "held", False: "NOT HELD", None: "no bound to hold"}[entry.get("held")]
+    if idle:
+        held += "; the features do not change"
     bound = "none" if entry.get("bound") is None else f"{entry['bound']:g}"
     print(f"equivariance: {entry['group']}; class: {entry['class']}; bound: {bound}; {held}")
-    rows = [(element, _shown(error)) for element, error in errors.items()]
-    if rows:
-        table(("element", "relative error"), rows)
-    context: Mapping[str, float | None] = entry.get("context", {})
     # 'element: figure' belongs to an element: a row a figure, a column an element.
     figures = tuple(dict.fromkeys(name.split(": ", 1)[1] for name in context if name.split(": ", 1)[0] in errors))
-    if figures:
-        beside = [(figure, *(_shown(context.get(f"{element}: {figure}")) for element in errors)) for figure in figures]
+    if errors:
+        # What every class has stands in a column: the names of shifts are long, and four of them are a line too wide.
+        strong = STRENGTH in figures
+        rows = [
+            (element, _shown(error), *((_shown(context.get(f"{element}: {STRENGTH}")),) if strong else ()))
+            for element, error in errors.items()
+        ]
+        table(("element", "relative error", *((STRENGTH,) if strong else ())), rows)
+    further = [figure for figure in figures if figure != STRENGTH]
+    if further:
+        beside = [(figure, *(_shown(context.get(f"{element}: {figure}")) for element in errors)) for figure in further]
         table(("beside it", *errors), beside)
-    elif context:
-        table(("beside it", "relative error"), [(what, _shown(error)) for what, error in context.items()])
+    others = [(what, _shown(error)) for what, error in context.items() if what.split(": ", 1)[0] not in errors]
+    if others:
+        table(("beside it", "relative error"), others)
     print()
     paragraph(_LAW)
+    if STRENGTH in figures:
+        paragraph(_STRENGTH)
+    if idle:
+        paragraph(_IDLE)
     if entry.get("held") is False:
         paragraph(_NOT_HELD)
-    if figures:
+    if "wrong stream" in figures:
         paragraph(_OF_SCALES)
 
 

@@ -23,6 +23,7 @@ from hssl.errors import ConfigurationError, DataError, nearest
 
 # A held-out split belongs to the data, not to the run: every seed is measured on the same images.
 _HOLD_OUT_SEED = (20221108,)
+_VALIDATION_SEED = (20221109,)
 _TRAIN, _TEST = 0, 1
 _NAMED_AT_MOST = 10
 
@@ -87,7 +88,7 @@ def load_data(config: DataConfig, seed: int = 0) -> DataSets:
         ConfigurationError: an unknown name, a root for embedded data, or sizes that contradict each other.
     """
     source = _open(config)
-    source, train_rows, test_rows = _divide(source, config.test_fraction)
+    source, train_rows, test_rows = _divide(source, config.test_fraction, config.validation_images)
     notes = list(source.notes)
     train, test = source.train, source.held_out[0]
     train_labels: Indices | None = None
@@ -182,10 +183,28 @@ def _inventory(root: Path) -> str:
     return ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(8)) + f" (such as {entries[0].name})"
 
 
-def _divide(source: Source, fraction: float) -> tuple[Source, Indices, Indices]:
-    """The source with exactly one test split and labels on both splits or neither; the rows that belong to each."""
+def _divide(source: Source, fraction: float, validation: int | None = None) -> tuple[Source, Indices, Indices]:
+    """The source with exactly one test split and labels on both splits or neither; the rows that belong to each.
+
+    With `validation` the test split is that many images of the training split, and the source's own is not looked at.
+    A source without a test split keeps the images that it would hold out for the test out of both.
+    """
     notes = list(source.notes)
     train, held_out = source.train, source.held_out
+    if validation is not None:
+        whole, kept, _ = _divide(source, fraction)
+        kept = kept if whole.held_out[0] is train else np.arange(len(train))
+        labels = None if train.labels is None else train.labels[kept]
+        rest, out = hold_out(labels, len(kept), validation, _VALIDATION_SEED)
+        if len(out) < validation or len(rest) < 2:
+            raise DataError(
+                f"there are too few training images to hold that many out: {source.description}",
+                arrived=f"data.validation_images {validation}, {len(kept):,} training images",
+                accepted="at least 2 images left to train on, and every class among them",
+                remedy="lower --data.validation_images",
+            )
+        notes.append(f"measured on {len(out):,} images held out of the training set, not on test images")
+        return replace(source, held_out=(train,), notes=tuple(notes)), kept[rest], kept[out]
     if train.labels is None:
         if any(split.labels is not None for split in held_out):
             notes.append("the training images carry no labels, so those of the test images are not used")

@@ -26,17 +26,25 @@ def embed(encode: Callable[[Tensor], Tensor], store: Store, batch_size: int = 25
     """
     if len(store) == 0:
         raise DataError("there are no images to embed", accepted="a store with one image or more")
-    parts: list[Tensor] = []
     with torch.inference_mode():
-        for indices in torch.split(torch.arange(len(store), device=store.device), batch_size):
-            features = encode(store.batch(indices))
-            if features.ndim != 2 or features.shape[0] != indices.numel():
-                raise SizeError(
-                    "a probe needs one feature vector an image",
-                    arrived=f"{list(features.shape)} for {indices.numel()} images",
-                    accepted="[B, D]",
-                    remedy="pool over the group and over space, or flatten, in `encode`",
-                )
-            parts.append(features.float().cpu())
+        batches = torch.split(torch.arange(len(store), device=store.device), batch_size)
+        parts = [encoded(encode, store.batch(indices)) for indices in batches]
     # Joined outside of inference mode: an inference tensor could never take part in anything with gradients.
     return torch.cat(parts)
+
+
+def encoded(encode: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """The features [B, D] of images [B, C, H, W], float32 on the CPU.
+
+    Raises:
+        SizeError: `encode` gives something else than one vector an image.
+    """
+    features = encode(images)
+    if features.ndim != 2 or len(features) != len(images):
+        raise SizeError(
+            "a probe needs one feature vector an image",
+            arrived=f"{list(features.shape)} for {len(images)} images",
+            accepted="[B, D]",
+            remedy="pool over the group and over space, or flatten, in `encode`",
+        )
+    return features.float().cpu()

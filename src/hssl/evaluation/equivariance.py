@@ -5,7 +5,8 @@ to it off the border; for scales, where nothing can be held, the error is report
 what resampling alone costs; the control without structure is shown for contrast.
 
 Every error is relative to how much the expected features vary, not to their size: a constant is equivariant to
-anything, and a large one would hide a layer that is not.
+anything, and a large one would hide a layer that is not. Beside each stands the strength of the action, f(T_g x) - f(x)
+in the same units: an invariant network obeys any law with the identity, and shows it there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.nn import functional
 
 from hssl.backbones import Backbone
 from hssl.errors import GroupError
+from hssl.evaluation.strength import STRENGTH
 from hssl.groups import Exactness, Group, GroupFeatures, Product, Rotations, Scales, Translations, Unstructured
 from hssl.groups.scales import magnify
 from hssl.layers import SteerableConv2d
@@ -39,7 +41,8 @@ class EquivarianceReport:
         group: what the features are indexed by.
         exactness: the class that the group declares.
         bound: what the class is held to; None where it promises nothing exact.
-        held: whether every error that the class speaks of is within the bound; None without a bound.
+        held: whether every error that the class speaks of is within the bound; None without a bound. It says nothing
+            of how: read it beside the strength of the action, `hssl.evaluation.strength.changes_nothing`.
         errors: by element, what the class speaks of.
         context: further figures for people; 'element: figure' where one belongs to an element of `errors`.
     """
@@ -73,7 +76,11 @@ def relative_error(measured: Tensor, expected: Tensor) -> float:
     The mean runs over examples, group and positions. Not finite, which holds no bound, where nothing varies: rounding
     is all that is left there.
     """
-    return float((measured.double() - expected.double()).norm()) / _spread(expected)
+    return _distance(measured, expected) / _spread(expected)
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one.double() - other.double()).norm())
 
 
 def _spread(expected: Tensor) -> float:
@@ -142,14 +149,15 @@ def _closed(backbone: Backbone, images: Tensor, group: Group) -> EquivarianceRep
     with _plain_formulation(backbone):
         features = backbone(images)
         steps = features.group.order // group.order
-        errors = {
-            name: relative_error(
-                backbone(group.transform(images, element)).values, features.transform(element * steps).values
-            )
-            for element, name in enumerate(group.elements)
-        }
+        errors: dict[str, float] = {}
+        context: dict[str, float] = {}
+        for element, name in enumerate(group.elements):
+            moved = backbone(group.transform(images, element)).values
+            expected = features.transform(element * steps).values
+            errors[name] = relative_error(moved, expected)
+            context[f"{name}: {STRENGTH}"] = _distance(moved, features.values) / _spread(expected)
     # The positions are zero-padded and so not closed, but the elements measured here do not shift.
-    return _held(group.exactness, group, errors, {}, images.dtype)
+    return _held(group.exactness, group, errors, context, images.dtype)
 
 
 @contextmanager
@@ -186,6 +194,7 @@ def _translations(backbone: Backbone, images: Tensor, largest: int) -> Equivaria
         expected = features.transform(element).values
         if positions.circular:
             errors[name] = relative_error(moved, expected)
+            context[f"{name}: {STRENGTH}"] = _distance(moved, features.values) / _spread(expected)
         else:
             context[f"{name} with the border"] = relative_error(
                 moved[..., rows:, columns:], expected[..., rows:, columns:]
@@ -218,10 +227,11 @@ def _off_border(
         pixels = torch.tensor([[rows * stride, columns * stride]], dtype=torch.float64)
         after = backbone.maps(positions.transform_by(noise, pixels)).reshape(1, -1, size, size)
         inside = slice(margin + largest, size - margin)
-        expected = before.roll((rows, columns), dims=(-2, -1))
-        errors[f"({rows * stride:+d}, {columns * stride:+d}) px off the border"] = relative_error(
-            after[..., inside, inside], expected[..., inside, inside]
-        )
+        moved, still = after[..., inside, inside], before[..., inside, inside]
+        expected = before.roll((rows, columns), dims=(-2, -1))[..., inside, inside]
+        name = f"({rows * stride:+d}, {columns * stride:+d}) px off the border"
+        errors[name] = relative_error(moved, expected)
+        context[f"{name}: {STRENGTH}"] = _distance(moved, still) / _spread(expected)
     return _held(positions.exactness, positions, errors, context, images.dtype)
 
 
@@ -237,6 +247,7 @@ def _scales(backbone: Backbone, images: Tensor, group: Scales) -> EquivarianceRe
     The errors are those of images enlarged by two. Beside each, in the same units (norms over the spread of what the
     law expects, responses to a blank image subtracted):
 
+    - `strength of the action`: against stream 0 of the original, neither shrunk nor exchanged.
     - `wrong stream`: stream 0 of the original instead of stream j. A network that obeys the law is below it.
     - `other image`: the law with the next image of the batch. Features of scale-free noise would be there.
     - `round trip`: stream j of the image shrunk and magnified back; what the pixels alone cost.
@@ -300,11 +311,12 @@ class _ScaleLaw:
         spread = _spread(expected)
 
         def against(tensor: Tensor, law: Tensor = expected) -> float:
-            return float((tensor.double() - law.double()).norm()) / spread
+            return _distance(tensor, law) / spread
 
         again = self.backbone.maps(_magnified(small, 1 / factor)) - self.blank
         return {
             "law": against(measured),
+            STRENGTH: against(measured, self._inside(response[:, :, 0], factor)),
             "wrong stream": against(measured, self._read(response[:, :, 0], factor)),
             "other image": against(measured.roll(1, 0)) if len(measured) > 1 else math.nan,
             "round trip": against(self._read(again[:, :, element], factor)),
@@ -349,7 +361,8 @@ def _unstructured(backbone: Backbone, images: Tensor, group: Unstructured) -> Eq
     """Slices of a network without structure, moved as if they were fibers: an error of order one is what to expect."""
     features = backbone(images)
     values = _pooled(features)
-    errors = {}
+    errors: dict[str, float] = {}
+    context: dict[str, float] = {}
     moves: dict[str, list[float]]
     if isinstance(group.images_by, Scales):
         moves = {f"shrunk by {factor:.3g}": [factor] for factor in (1 / 1.25, 1 / 1.75)}
@@ -364,8 +377,10 @@ def _unstructured(backbone: Backbone, images: Tensor, group: Unstructured) -> Eq
     for name, parameters in moves.items():
         rows_of = torch.tensor([parameters], dtype=torch.float64).expand(len(images), -1)
         moved = _pooled(backbone(group.transform_by(images, rows_of)))
-        errors[f"{name}, next slice"] = relative_error(moved[..., :-1], values[..., 1:])
-    return EquivarianceReport(str(group), Exactness.NONE, None, None, errors, {})
+        following = f"{name}, next slice"
+        errors[following] = relative_error(moved[..., :-1], values[..., 1:])
+        context[f"{following}: {STRENGTH}"] = _distance(moved[..., :-1], values[..., :-1]) / _spread(values[..., 1:])
+    return EquivarianceReport(str(group), Exactness.NONE, None, None, errors, context)
 
 
 def _pooled(features: GroupFeatures) -> Tensor:

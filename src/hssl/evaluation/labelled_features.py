@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -61,14 +62,7 @@ def labelled(features: Tensor, labels: Tensor | None, split: str) -> LabelledFea
             accepted="features [N, D] and labels [N], N >= 1",
         )
     values = features.detach().float().cpu().numpy()
-    broken = int((~np.isfinite(values)).any(axis=1).sum())
-    if broken:
-        raise DataError(
-            f"the {split} features are not finite: the training diverged",
-            arrived=f"NaN or infinity in {broken} of {len(values)} feature vectors",
-            remedy="look at train/loss in metrics.jsonl; lower optimizer.learning_rate, lengthen "
-            "optimizer.warmup_epochs, or train with trainer.precision 32",
-        )
+    check_finite(features, f"the {split} features")
     names: NDArray[Any] = labels.detach().cpu().numpy().astype(np.int64)
     if split == "training" and len(np.unique(names)) < 2:
         raise DataError(
@@ -77,6 +71,18 @@ def labelled(features: Tensor, labels: Tensor | None, split: str) -> LabelledFea
             accepted="two classes or more",
         )
     return LabelledFeatures(values, names)
+
+
+def check_finite(features: Tensor, what: str) -> None:
+    """Raises DataError where a feature vector [D] of features [N, D] holds NaN or infinity."""
+    broken = int((~torch.isfinite(features)).any(dim=1).sum())
+    if broken:
+        raise DataError(
+            f"{what} are not finite: the training diverged",
+            arrived=f"NaN or infinity in {broken} of {len(features)} feature vectors",
+            remedy="look at train/loss in metrics.jsonl; lower optimizer.learning_rate, lengthen "
+            "optimizer.warmup_epochs, or train with trainer.precision 32",
+        )
 
 
 def check_same_width(train: LabelledFeatures, test: LabelledFeatures) -> None:

@@ -8,51 +8,40 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from hssl.data.store import Store
 from hssl.errors import DataError
+from hssl.evaluation.feature_store import FeatureStore
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
 
 
-def fit_readout(
-    readout: nn.Module,
-    features: Callable[[Tensor], Tensor],
-    store: Store,
-    *,
-    epochs: int,
-    batch_size: int,
-    seed: int,
-    cache_bytes: int | None = None,
-) -> None:
+def fit_readout(readout: nn.Module, features: FeatureStore, *, epochs: int, batch_size: int, seed: int) -> None:
     """Trains a readout in place on frozen features: AdamW (1e-3, decay 1e-4), cosine to zero, cross-entropy.
 
-    The initial weights are the caller's. On return the readout is in eval mode. Every epoch reads the same features
-    (there is no augmentation), so they are kept where they fit into `cache_bytes` (None: 1 GiB on a CPU, half of
-    what is free on a GPU), and computed anew each epoch where not; both ways train the same readout.
+    The initial weights are the caller's. On return the readout is in eval mode. Every epoch reads the same features:
+    there is no augmentation.
 
     Args:
-        readout: features to logits [B, classes], on the store's device.
-        features: images [B, C, H, W] to features [B, ...] of a network in eval mode.
-        store: the training images, with labels.
-        epochs: passes over the store.
+        readout: features to logits [B, classes], on the features' device.
+        features: of the training images, with labels.
+        epochs: passes over them.
         batch_size: examples a step.
         seed: of the order of the examples.
 
     Raises:
         DataError: no labels, or a loss that is not finite.
     """
-    labels = _labels(store)
-    device = store.device
+    labels = _labels(features)
+    device = features.device
     generator = torch.Generator().manual_seed(seed)
-    read = _cached(features, store, batch_size, _room(device) if cache_bytes is None else cache_bytes)
     optimizer = torch.optim.AdamW(readout.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    steps = epochs * len(list(_batches(torch.arange(len(store)), batch_size)))
+    steps = epochs * len(list(_batches(torch.arange(len(features)), batch_size)))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, steps))
     readout.train()
     for epoch in range(epochs):
         total = torch.zeros((), device=device)
-        for indices in _batches(torch.randperm(len(store), generator=generator), batch_size):
+        for indices in _batches(torch.randperm(len(features), generator=generator), batch_size):
             chosen = indices.to(device)
-            loss = nn.functional.cross_entropy(readout(read(chosen)).float(), labels[chosen])
+            loss = nn.functional.cross_entropy(readout(features.batch(chosen)).float(), labels[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -67,8 +56,8 @@ def readout_accuracy(predict: Callable[[Tensor], Tensor], store: Store, batch_si
     """Top-1 accuracy in percent over all images of a store (micro average), as in tables 1 and 2 of the paper.
 
     Args:
-        predict: images [B, C, H, W] to logits [B, classes], in eval mode.
-        store: images with labels.
+        predict: what the store's batches hold, images or features, to logits [B, classes], in eval mode.
+        store: images, or features of images, with labels.
 
     Raises:
         DataError: no labels, a label that the readout has no output for, or logits that are not finite.
@@ -119,25 +108,3 @@ def _batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
         # BatchNorm has no statistics of a single example; another epoch's order brings the one left over back in.
         if indices.numel() > 1 or order.numel() == 1:
             yield indices
-
-
-def _room(device: torch.device) -> int:
-    return 2**30 if device.type != "cuda" else torch.cuda.mem_get_info(device)[0] // 2
-
-
-def _cached(
-    features: Callable[[Tensor], Tensor], store: Store, batch_size: int, cache_bytes: int
-) -> Callable[[Tensor], Tensor]:
-    """Reads features by index: from memory where all of them fit, else through the network."""
-    device = store.device
-
-    def compute(indices: Tensor) -> Tensor:
-        # no_grad, not inference_mode: the readout's backward pass needs these tensors.
-        with torch.no_grad():
-            return features(store.batch(indices)).detach()
-
-    example = compute(torch.zeros(1, dtype=torch.long, device=device))
-    if example.element_size() * example[0].numel() * len(store) > cache_bytes:
-        return compute
-    kept = torch.cat([compute(indices) for indices in torch.split(torch.arange(len(store), device=device), batch_size)])
-    return lambda indices: kept[indices]

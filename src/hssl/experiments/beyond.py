@@ -148,7 +148,7 @@ def word(name: str, value: Any) -> str:
     if name == "views.base_size":
         return f"base-{value if isinstance(value, int) else value[0]}"
     if name == "views.max_distance":
-        return f"distance-{value:g}"
+        return "any-distance" if value is None else f"distance-{value:g}"
     return _WORDS[name, value]
 
 
@@ -160,4 +160,5 @@ _WORDS: dict[tuple[str, Any], str] = {
     ("backbone.full_extent", True): "p4",
     ("backbone.basis", "untruncated"): "untruncated",
     ("views.joint", True): "joint",
+    ("backbone.reading", "shared-trunk"): "shared-trunk",
 }

@@ -20,6 +20,7 @@ from hssl.config import Config, differences, parse
 from hssl.errors import DataError, HsslError, RunFolderError
 from hssl.experiments.record import RunRecord, collect, read, write
 from hssl.files import remove_leftovers, write_atomically
+from hssl.training.run_lock import RunInUseError
 
 BUSY = 75
 
@@ -145,6 +146,8 @@ def main(arguments: list[str]) -> int:
     folder.failure_file(name).unlink(missing_ok=True)
     try:
         make(folder, name, parse(tree))
+    except RunInUseError:  # by who trains this run without its grid
+        return BUSY
     except HsslError as error:
         write_atomically(folder.failure_file(name), f"{error}\n")
         print(error, file=sys.stderr)

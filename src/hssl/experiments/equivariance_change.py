@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from hssl.evaluation.strength import STRENGTH, changes_nothing, strengths
 from hssl.experiments.blocks import Line, Number, Plot, Section, Table, modes_of
 from hssl.experiments.entries import Entry
 from hssl.experiments.plots import equivariance_errors
@@ -14,6 +15,11 @@ from hssl.experiments.tables import MODES, NONE, Summary, comparison_table, summ
 
 NOT_MEASURED = "not measured"
 _IDENTITY = "0°"
+_OF_STRENGTH = (
+    "Features that a transformation does not change obey any law. The strength of the action is the difference that "
+    "the transformation makes to them, in the units of the error that it stands below: near 0, a small error is no "
+    "evidence."
+)
 _OF_SCALES = ("wrong stream", "other image", "round trip")
 
 
@@ -72,11 +78,17 @@ def equivariance(found: Sequence[Entry]) -> Section | None:
             "approximate: below their error stand two violations of the law (another stream than the law says, "
             "another image), which a network that obeys it is nearer than, and what shrinking and magnifying alone "
             "costs (round trip). Without structure (none) nothing is promised.",
+            *((_OF_STRENGTH,) if any(_has_strength(entry) for entry in cells.values()) else ()),
         ),
         plots=tuple(_plots(found)),
         modes=modes_of(entry.cell.mode for entry in found if entry.cell.artefact.startswith("table")),
         tables=tuple(table for table in tables if table.lines),
     )
+
+
+def _has_strength(entry: Entry) -> bool:
+    measured = (record.evaluation.equivariance for record in entry.records)
+    return any(item is not None and strengths(item.context) for item in measured)
 
 
 def _table(name: str, here: Sequence[Entry]) -> Table:
@@ -148,12 +160,15 @@ def _elements(names: Sequence[str]) -> str:
 def beside(measured: Iterable[Equivariance | None]) -> tuple[str, ...]:
     """What the error is read against: means over elements and runs, in words.
 
-    Translations: the error with the border, at the size of the images. Scales: two violations of the law and what the
-    pixels alone cost.
+    Where it was measured, how much the transformation changes features at all. Translations: the error with the
+    border, at the size of the images. Scales: two violations of the law and what the pixels alone cost.
     """
     items = [item for item in measured if item is not None]
+    # The identity changes nothing and says nothing.
+    changes = [value for item in items for name, value in strengths(item.context).items() if name != _IDENTITY]
     with_border = [_context(item, " with the border") for item in items]
-    told = [f"with the border {_short(fmean(values))}"] if (values := _flat(with_border)) else []
+    told = [f"{STRENGTH} {_short(fmean(changes))}"] if changes else []
+    told += [f"with the border {_short(fmean(values))}"] if (values := _flat(with_border)) else []
     for figure in _OF_SCALES:
         found = [_context(item, f": {figure}") for item in items]
         if not (values := _flat(found)):
@@ -197,10 +212,14 @@ def _largest(value: float | None) -> Number:
 
 
 def _held(measured: Sequence[Equivariance | None]) -> str:
-    held = [item.held for item in measured if item is not None and item.held is not None]
-    if not held:
+    bounded = [item for item in measured if item is not None and item.held is not None]
+    if not bounded:
         return NONE
-    return "yes" if all(held) else f"no, in {held.count(False)} of {len(held)} runs"
+    broken = sum(not item.held for item in bounded)
+    if broken:
+        return f"no, in {broken} of {len(bounded)} runs"
+    idle = sum(changes_nothing(item.context) for item in bounded)
+    return "yes" if not idle else f"yes, but the features do not change in {idle} of {len(bounded)} runs"
 
 
 def _short(value: float) -> str:

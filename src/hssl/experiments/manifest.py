@@ -22,6 +22,10 @@ Artefact = Literal["table1", "table2", "figure2-base-space", "figure2-distance",
 ARTEFACTS: tuple[Artefact, ...] = get_args(Artefact)
 OF_THE_PAPER: tuple[Artefact, ...] = ("table1", "table2", "figure2-base-space", "figure2-distance")
 """What 'all' stands for."""
+ANY_PAIRS = "any pairs"
+"""In table 1, H-SSL on translations as the paper has it, with g1 and g2 any distance apart; short budgets pair near."""
+SHARED_TRUNK = "shared trunk"
+"""In table 2, the other reading of 'CNN (6 x CHW)' (docs/decisions.md, row 13)."""
 _Row = tuple[paper.Dataset, Transformation, paper.BackboneKind]
 # Recipes of studies that no table of the paper has.
 _ROWS_BEYOND: dict[str, _Row] = {"tiny-imagenet-translation": ("tiny-imagenet", "translation", "CNN")}
@@ -40,6 +44,9 @@ _DISTANCES: dict[Transformation, tuple[float | None, ...]] = {
     "scale": (0.0064, 0.0625, 0.1089, 0.25, 0.4356, None),
 }
 
+_VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {ANY_PAIRS: {"views.max_distance": None}, SHARED_TRUNK: {"backbone.reading": "shared-trunk"}}
+)
 # What is sampled of the streams changes along both axes, and with it what BatchNorm sees.
 _EVERY_POINT: Mapping[str, Any] = MappingProxyType({"views.streams": "all"})
 
@@ -56,7 +63,8 @@ class Cell:
         changes: fields by dotted name, over the recipe's.
         expected: the paper's number; None for points of figures, whose numbers the paper does not print.
         study: beyond the paper, the question that the cell belongs to (a name out of `beyond.STUDIES`); None elsewhere.
-        variant: beyond the paper, the answer that it tries ('nt-xent', 'all').
+        variant: beyond the paper, the answer that it tries ('nt-xent', 'all'); in a table, what sets the cell apart
+            from the row's own (`ANY_PAIRS`, `SHARED_TRUNK`).
         budget: of figures and beyond the paper, the budget that `changes` are over: what its recipes have already is no
             change.
     """
@@ -172,8 +180,13 @@ def _cells_of(artefact: Artefact, stem: Stem, datasets: Sequence[str] | None, bu
     if artefact in ("table1", "table2"):
         for mode in MODES.values():
             number = paper.NUMBERS[(*stem.row, mode)]
-            if artefact == f"table{number.table}":
-                yield Cell(artefact, stem, mode, expected=number)
+            if artefact != f"table{number.table}":
+                continue
+            yield Cell(artefact, stem, mode, expected=number)
+            for variant, changes in _VARIANTS.items():
+                over = effective(changes, recipe(recipe_name(stem.name, mode), budget))
+                if over and _applies(variant, stem, mode):
+                    yield Cell(artefact, stem, mode, None, over, number, variant=variant, budget=budget)
         return
     structured = kind in ("Rot-Eq.", "CNN", "SESN")
     if not structured or (datasets is None and dataset != FIGURE_DATASET):
@@ -182,6 +195,13 @@ def _cells_of(artefact: Artefact, stem: Stem, datasets: Sequence[str] | None, bu
     for value, changes in _points(artefact, transformation, dataset):
         over = effective({**_EVERY_POINT, **changes}, plain)
         yield Cell(artefact, stem, "h-ssl", value, over, budget=budget)
+
+
+def _applies(variant: str, stem: Stem, mode: Mode) -> bool:
+    assert stem.row is not None
+    if variant == SHARED_TRUNK:
+        return stem.row[2] == "CNN (6 x CHW)"
+    return stem.row[1:] == ("translation", "CNN") and mode == "h-ssl"
 
 
 def _points(

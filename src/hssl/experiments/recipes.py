@@ -8,6 +8,7 @@ is the recipe's stem; with a mode it is a recipe: `mnist-scale` and `hssl` make 
 Settings that all share (appendix B): LARS, learning rate 0.1 after 10 epochs of linear warm-up, cosine decay, weight
 decay 1e-4, batch 4096, temperature 0.1, |g0| = 1. Where a stem is not a translation, features are pooled over space.
 The paper states feature sizes and no input sizes: the resolutions here give the stated sizes, and exact quarter turns.
+What a shorter budget than the paper's changes is in `hssl.experiments.budgets`.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from types import MappingProxyType
 from typing import Literal, TypeGuard
 
 from hssl.config import (
+    SELF_SUPERVISED,
     BackboneConfig,
     BudgetName,
     Config,
@@ -23,7 +25,6 @@ from hssl.config import (
     EvaluationConfig,
     Mode,
     ObjectiveConfig,
-    OptimizerConfig,
     TrainerConfig,
     Transformation,
     ViewsConfig,
@@ -202,14 +203,14 @@ def _config(
         backbone=backbone.model_copy(update={"width": backbone.width * spent.width}),
         views=ViewsConfig(base_size=(1, 1) if spatial else 1),
         objective=ObjectiveConfig(temperature=paper.TEMPERATURE),
-        optimizer=OptimizerConfig(
-            learning_rate=paper.LEARNING_RATE,
-            weight_decay=paper.WEIGHT_DECAY,
-            warmup_epochs=budgets.warmup_epochs(workload, budget),
+        optimizer=(budgets.PAPER_OPTIMIZER if budget == "paper" else budgets.SHORT_OPTIMIZER).model_copy(
+            update={"warmup_epochs": budgets.warmup_epochs(workload, budget)}
         ),
         trainer=TrainerConfig(epochs=spent.epochs, batch_size=spent.batch_size),
         # A few hundred steps are too few for a readout to follow a network that moves (docs/decisions.md, 17).
-        evaluation=EvaluationConfig(readout="alongside" if budget == "paper" else "afterwards"),
+        evaluation=EvaluationConfig(
+            readout="alongside" if budget == "paper" else "afterwards", labelled_images=spent.labelled_images
+        ),
     )
 
 
@@ -313,7 +314,7 @@ def find_stem(name: str) -> Stem:
 
 
 def recipe(name: str, budget: str = "paper") -> Config:
-    """The configuration of a recipe at a budget: 'paper', 'quick' (minutes) or 'smoke' (under a minute on two cores).
+    """The configuration of a recipe at a budget: 'paper', 'long', 'quick' or 'smoke'.
 
     Raises:
         ConfigurationError: no such recipe or budget; the nearest known one is named.
@@ -322,9 +323,16 @@ def recipe(name: str, budget: str = "paper") -> Config:
     if not _is_budget(budget):
         raise ConfigurationError(f"there is no budget '{budget}'", accepted=", ".join(BUDGET_NAMES))
     config = stem.configure(budget).model_copy(update={"recipe": name, "mode": mode})
-    # The paper's own budget keeps its own computation, all streams and a readout alongside.
-    sampled = config.model_copy(update={"views": config.views.model_copy(update={"streams": "sampled"})})
-    return sampled if budget != "paper" and sampled.samples_streams else config
+    # The paper's own budget keeps its own computation, all streams and a readout alongside, and its own pairs.
+    if budget == "paper" or mode not in SELF_SUPERVISED:
+        return config
+    views = config.views.model_copy(update={"streams": "sampled"})
+    sampled = config.model_copy(update={"views": views})
+    if sampled.samples_streams:
+        return sampled
+    if mode == "h-ssl" and isinstance(config.views.base_size, tuple):
+        return config.model_copy(update={"views": config.views.model_copy(update={"max_distance": budgets.NEAR})})
+    return config
 
 
 def describe(name: str) -> RecipeCard:

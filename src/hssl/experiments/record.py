@@ -57,8 +57,13 @@ class Evaluation(_Part):
     linear_probe: Measure | None = None
     knn: Measure | None = None
     few_labels: Measure | None = None
-    untrained: dict[str, Any] = {}
+    """The linear probe from a few labels a class."""
     label_free: dict[str, Any] | None = None
+    """Effective rank, alignment, uniformity and neighbour agreement; None where there are too few images."""
+    untrained: dict[str, Any] = {}
+    """The same measures of the same network before training."""
+    gain: dict[str, Any] | None = None
+    """What training added; None for a frozen network."""
     equivariance: Equivariance | None = None
     equivariance_untrained: Equivariance | None = None
     """The same measurement of the same network at its first weights."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hssl.errors import GroupError, SizeError
-from hssl.groups.group import Group
+from hssl.groups.group import Exactness, Group
 from hssl.groups.product import Product
 from hssl.groups.streams import Streams
 from hssl.groups.translations import Translations
@@ -61,6 +61,18 @@ class GroupFeatures:
         if not isinstance(self.group, Product) or not isinstance(self.group.second, Translations):
             raise GroupError(f"features of {self.group} have no positions beside their group to pool over")
         return GroupFeatures(self.values.mean(dim=(-2, -1)), self.group.first)
+
+    def embedding(self) -> Tensor:
+        """What probes are fitted on: the mean over the group and over positions, [B, C].
+
+        Slices that are a group in name only have nothing to average over: they stay side by side, slice after slice,
+        [B, S*C], and positions alone are averaged.
+        """
+        if self.group.exactness is not Exactness.NONE:
+            return self.values.flatten(2).mean(dim=2)
+        beside_positions = isinstance(self.group, Product) and isinstance(self.group.second, Translations)
+        slices = self.pool_space().values if beside_positions else self.values
+        return slices.flatten(2).transpose(1, 2).flatten(1)
 
     def __repr__(self) -> str:
         batch, channels = self.values.shape[:2]

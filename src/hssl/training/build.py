@@ -65,6 +65,13 @@ def build_backbone(config: Config, channels: int) -> Backbone:
             arrived=f"backbone.full_extent with transformation {config.transformation}",
             remedy="drop --backbone.full_extent",
         )
+    if settings.reading != "grouped" and settings.name not in _PLAIN:
+        raise ConfigurationError(
+            "only the CNN controls have more than one reading",
+            arrived=f"backbone.reading {settings.reading} with backbone.name {settings.name}",
+            accepted=f"backbone.name {' or '.join(_PLAIN)}",
+            remedy="drop --backbone.reading",
+        )
     if settings.name in _STRUCTURED:
         backbone = _STRUCTURED[settings.name](group, basis=settings.basis, full_extent=settings.full_extent, **common)
         backbone.plan = settings.plan
@@ -77,7 +84,7 @@ def build_backbone(config: Config, channels: int) -> Backbone:
         )
     if settings.name == "mlp":
         return MLP(images_by=group, **common)
-    return _PLAIN[settings.name](images_by=group, streams=len(settings.scales), **common)
+    return _PLAIN[settings.name](images_by=group, streams=len(settings.scales), reading=settings.reading, **common)
 
 
 def pools_space(config: Config, backbone: Backbone) -> bool:
@@ -172,5 +179,5 @@ def build_readout(config: Config, backbone: Backbone, classes: int) -> nn.Module
         return PooledReadout(channels, classes)
     map_size = backbone.feature_group.axes[-1]
     if name == "cnn-three-layer":
-        return PlainConvReadout(channels, classes, backbone.group.order, map_size)
+        return PlainConvReadout(channels, classes, map_size)
     return ConvReadout(channels, classes, backbone.group, map_size, config.backbone.basis)

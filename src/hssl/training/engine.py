@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from hssl.config import SELF_SUPERVISED, Config
-from hssl.data import load_data
+from hssl.data import DataSets, load_data
 from hssl.errors import ConfigurationError, DataError
 from hssl.training.build import build_backbone, build_views
 from hssl.training.calibration import calibrate
@@ -41,55 +42,48 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         `metrics.jsonl`.
 
     Raises:
-        HsslError: settings, data or a folder that do not fit; nothing has been written then.
+        HsslError: settings, data or a folder that do not fit, or another process trains into it; nothing has been
+            written then.
         DivergenceError: the loss or a weight is no longer finite; the last good checkpoint stays.
     """
     folder, config = RunFolder(out), config.with_absolute_root()
     # Processes that a launcher starts side by side must not take each other's half-made folder for a foreign one.
     first = is_first_process()
     # The folder of another run is refused before data is decoded; it is claimed only once everything else fits.
-    if first and out.exists():
-        _refuse_foreign(folder, config)
+    known = first and folder.recognise(config)
     check(config)
-    resume = folder.last_checkpoint if folder.last_checkpoint.exists() else None
-    epochs_done = 0 if resume is None else int(load_checkpoint(resume)["epoch"]) + 1
-    if epochs_done >= config.trainer.epochs:
+    # A finished run is only read, also where nothing can be written.
+    if _epochs_done(folder) >= config.trainer.epochs:
         if first and config.data.root != folder.config().with_absolute_root().data.root:
             folder.check_data(load_data(config.data).summary())
         return {"epochs": config.trainer.epochs, "notes": config.without_effect(), **_last_figures(folder)}
-    if config.trainer.threads is not None:
-        torch.set_num_threads(config.trainer.threads)
-    data = load_data(config.data)
-    if data.num_classes is None and config.mode in ("frozen", "supervised"):
-        raise DataError(
-            f"the mode '{config.mode}' trains on labels and these images have none",
-            arrived=data.source,
-            remedy="put the images of each class into a folder of its own, or train a-ssl or h-ssl",
-        )
-    module = SSLModule(config, data.channels, data.num_classes)
-    module.data = data
-    if first:
-        folder.claim(config)
-        folder.claim_data(data.summary())
-        folder.trim_metrics(epochs_done)
-    with without_notices():
-        trainer = _trainer(config, folder, module.validates)
-        device = trainer.strategy.root_device
-        if trainer.is_global_zero:
-            folder.note_environment(describe_environment(device))
-        start, energy = time.perf_counter(), meter_of(device)
-        if config.mode == "frozen" and resume is None:
-            calibrate(module.backbone.to(device), data.train.to(device))
-        if config.mode == "frozen" and module.reads_afterwards:
-            if trainer.is_global_zero:
-                _save_frozen(module, folder, time.perf_counter() - start, energy.joules())
-        else:
-            if trainer.world_size > 1:
-                globalize_batch_norm(module)
-            trainer.fit(module, ckpt_path=None if resume is None else str(resume), weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    return {"epochs": config.trainer.epochs, "notes": (*config.without_effect(), *data.notes), **_last_figures(folder)}
+    with ExitStack() as held:
+        alone = True
+        if known:
+            alone = held.enter_context(folder.held())
+        if config.trainer.threads is not None:
+            torch.set_num_threads(config.trainer.threads)
+        data = load_data(config.data)
+        if data.num_classes is None and config.mode in ("frozen", "supervised"):
+            raise DataError(
+                f"the mode '{config.mode}' trains on labels and these images have none",
+                arrived=data.source,
+                remedy="put the images of each class into a folder of its own, or train a-ssl or h-ssl",
+            )
+        module = SSLModule(config, data.channels, data.num_classes)
+        module.data = data
+        if first and not known:
+            alone = held.enter_context(folder.held())
+        # Only now: until the lock was taken, another process may have gone on with this run.
+        epochs_done = _epochs_done(folder)
+        if first:
+            folder.claim(config)
+            folder.claim_data(data.summary())
+            folder.trim_metrics(epochs_done)
+        if epochs_done < config.trainer.epochs:
+            _fit(config, folder, module, data, resume=epochs_done > 0)
+    notes = (*config.without_effect(), *data.notes, *(() if alone else (_NO_LOCK,)))
+    return {"epochs": config.trainer.epochs, "notes": notes, **_last_figures(folder)}
 
 
 def check(config: Config) -> None:
@@ -136,6 +130,33 @@ def check(config: Config) -> None:
 
 # -- inside ------------------------------------------------------------------------------------------------------------
 
+_NO_LOCK = "the file system of the run's folder knows no locks: nothing keeps a second training out of it but you"
+
+
+def _epochs_done(folder: RunFolder) -> int:
+    """How many epochs the last checkpoint has behind it."""
+    return int(load_checkpoint(folder.last_checkpoint)["epoch"]) + 1 if folder.last_checkpoint.exists() else 0
+
+
+def _fit(config: Config, folder: RunFolder, module: SSLModule, data: DataSets, resume: bool) -> None:
+    with without_notices():
+        trainer = _trainer(config, folder, module.validates)
+        device = trainer.strategy.root_device
+        if trainer.is_global_zero:
+            folder.note_environment(describe_environment(device))
+        start, energy = time.perf_counter(), meter_of(device)
+        if config.mode == "frozen" and not resume:
+            calibrate(module.backbone.to(device), data.train.to(device))
+        if config.mode == "frozen" and module.reads_afterwards:
+            if trainer.is_global_zero:
+                _save_frozen(module, folder, time.perf_counter() - start, energy.joules())
+        else:
+            if trainer.world_size > 1:
+                globalize_batch_norm(module)
+            trainer.fit(module, ckpt_path=str(folder.last_checkpoint) if resume else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
 
 def _check_devices(config: Config) -> None:
     settings, device = config.trainer, device_of(config)
@@ -159,11 +180,6 @@ def _check_devices(config: Config) -> None:
 
 def _last_figures(folder: RunFolder) -> dict[str, float]:
     return {name: value for name, value in folder.last_metrics().items() if name in METRICS}
-
-
-def _refuse_foreign(folder: RunFolder, config: Config) -> None:
-    if folder.config_file.exists() or not folder.path.is_dir() or any(folder.path.iterdir()):
-        folder.claim(config)
 
 
 def _precision(config: Config) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -32,7 +33,8 @@ def describe_environment(device: torch.device) -> dict[str, object]:
 
 def is_first_process() -> bool:
     """Whether this process is the one of a distributed run that writes and prints; True where there is only one."""
-    return bool(getattr(rank_zero_only, "rank", 0) == 0)
+    # Lightning counts the first process of every machine as the first of all until there is a trainer.
+    return bool(getattr(rank_zero_only, "rank", 0) == 0) and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def _device_name(device: torch.device) -> str:

@@ -8,34 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hssl.backbones import Backbone, randomize_statistics
+from hssl.backbones import randomize_statistics
 from hssl.config import Config
 from hssl.data import DataSets, Store, load_data
 from hssl.errors import ConfigurationError, RunFolderError
-from hssl.evaluation.embeddings import embed
 from hssl.evaluation.equivariance import equivariance_report
-from hssl.evaluation.knn import knn
-from hssl.evaluation.linear_probe import linear_probe
-from hssl.evaluation.readout import fit_readout, readout_accuracy
 from hssl.training.build import build_backbone
 from hssl.training.calibration import calibrate
 from hssl.training.checkpoint import load_checkpoint
 from hssl.training.device import device_of
 from hssl.training.energy import meter_of
+from hssl.training.measures import gain, measure
 from hssl.training.module import SSLModule
 from hssl.training.run_folder import RunFolder
-
-_CHUNK = 256
 
 
 def evaluate_run(
     run: Path, data_root: str | None = None, told: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Readout, linear probe, kNN and equivariance of a finished or interrupted run; written to its `evaluation.json`.
+    """Every measure of a finished or interrupted run; written to its `evaluation.json`.
 
-    Equivariance is measured twice, on the run's network and on the same network before training.
+    All of them are taken twice, of the run's network and of the same network before training: what training gained.
 
     Args:
         run: the run's folder.
@@ -55,25 +50,15 @@ def evaluate_run(
     module, data, checkpoint = _restore(folder, config)
     module.to(device).eval()
     train_store, test_store = data.train.to(device), data.test.to(device)
-    figures: dict[str, Any] = {"readout": None, "linear_probe": None, "knn": None}
-    if data.num_classes is not None:
-        told("fitting and testing the readout" if module.reads_afterwards else "testing the readout")
-        figures["readout"] = _readout(module, config, train_store, test_store)
-        told(f"linear probe and nearest neighbours on the features of {len(train_store):,} images")
-        features = [embed(module.embed, store, _CHUNK) for store in (train_store, test_store)]
-        assert train_store.labels is not None
-        assert test_store.labels is not None
-        arguments = (features[0], train_store.labels.cpu(), features[1], test_store.labels.cpu())
-        settings = config.evaluation
-        probe = linear_probe(*arguments, max_train=settings.linear_probe_images, seed=config.seed)
-        neighbours = knn(*arguments, neighbours=min(settings.knn_neighbours, len(train_store)))
-        figures["linear_probe"] = {"accuracy": probe.accuracy, "protocol": probe.protocol}
-        figures["knn"] = {"accuracy": neighbours.accuracy, "protocol": neighbours.protocol}
+    figures = measure(module, train_store, test_store, told)
+    told("the same of the network before training")
+    before = untrained_module(config, data, train_store)
+    untrained = measure(before, train_store, test_store, lambda _: None) if config.mode != "frozen" else figures
     count = min(config.evaluation.equivariance_images, len(test_store))
     images = test_store.batch(torch.arange(count, device=device))
     told("equivariance error, of the trained network and of the untrained one")
     report = equivariance_report(module.backbone.float(), images)
-    untrained = equivariance_report(_untrained(config, data.channels, train_store).float(), images)
+    report_before = equivariance_report(before.backbone.float(), images)
     epochs = int(checkpoint["epoch"]) + 1
     evaluation = {
         "recipe": config.recipe,
@@ -84,8 +69,10 @@ def evaluate_run(
         "epoch": epochs,
         "complete": epochs >= config.trainer.epochs,
         **figures,
+        "untrained": untrained,
+        "gain": None if config.mode == "frozen" else gain(figures, untrained, len(test_store)),
         "equivariance": report.as_dict(),
-        "equivariance_untrained": untrained.as_dict(),
+        "equivariance_untrained": report_before.as_dict(),
         "data": {
             "source": data.source,
             "train_images": len(data.train),
@@ -158,31 +145,8 @@ def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
     return module, data, checkpoint
 
 
-def _untrained(config: Config, channels: int, store: Store) -> Backbone:
-    """The run's network as it was before training, its BatchNorm statistics those of the images, as a frozen one's."""
-    backbone = SSLModule(config, channels, None).backbone.to(store.device)
-    calibrate(backbone, store)
-    return backbone
-
-
-def _readout(module: SSLModule, config: Config, train_store: Store, test_store: Store) -> dict[str, Any]:
-    assert module.readout is not None
-    if not module.reads_afterwards:
-        how = (
-            "the paper's readout, trained alongside on detached features"
-            if config.mode != "supervised"
-            else ("the paper's readout, trained through the whole network")
-        )
-    else:
-        epochs = config.evaluation.readout_epochs
-        how = f"the paper's readout, trained {epochs} epochs afterwards on frozen features"
-        frozen = torch.no_grad()(module.maps)
-        module.readout.requires_grad_(True)
-        fit_readout(
-            module.readout, frozen, train_store, epochs=epochs, batch_size=min(256, len(train_store)), seed=config.seed
-        )
-
-    def predict(images: Tensor) -> Tensor:
-        return module.predict(images)
-
-    return {"accuracy": readout_accuracy(predict, test_store, _CHUNK), "protocol": f"{how}; last epoch"}
+def untrained_module(config: Config, data: DataSets, store: Store) -> SSLModule:
+    """The run's module as it was before training, its BatchNorm statistics those of the images, as a frozen one's."""
+    module = SSLModule(config, data.channels, data.num_classes).to(store.device)
+    calibrate(module.backbone, store)
+    return module.eval()

@@ -17,7 +17,7 @@ from hssl.groups import GroupFeatures, StreamFeatures, Streams
 from hssl.objectives import OBJECTIVES
 from hssl.training.build import build_backbone, build_projector, build_readout, build_views, pools_space
 from hssl.training.distributed import gather_rows, own_rows
-from hssl.training.optim import LARS, parameter_groups, warmup_cosine_schedule
+from hssl.training.optim import build_optimizer, warmup_cosine_schedule
 from hssl.views import Pairs, Views
 
 
@@ -132,8 +132,13 @@ class SSLModule(L.LightningModule):
         return self.as_maps(self.backbone(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images -> pooled features [B, C]: the mean over the group and over positions, what probes are fitted on."""
-        return self.backbone(images).values.flatten(2).mean(dim=2)  # type: ignore[no-any-return]
+        """Images -> what probes are fitted on, [B, C] or, without a group, [B, S*C]: `GroupFeatures.embedding`."""
+        return self.embedding_of(self.maps(images))
+
+    def embedding_of(self, maps: Tensor) -> Tensor:
+        """What `maps` gives -> what `embed` gives."""
+        group = self.backbone.feature_group
+        return GroupFeatures(maps.reshape(*maps.shape[:2], *group.axes), group).embedding()
 
     def predict(self, images: Tensor) -> Tensor:
         """Images -> logits of the readout [B, classes]."""
@@ -195,12 +200,7 @@ class SSLModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.config.optimizer
-        optimizer = LARS(
-            parameter_groups(self, settings.weight_decay),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            trust_coefficient=settings.trust_coefficient,
-        )
+        optimizer = build_optimizer(settings, self)
         total = int(self.trainer.estimated_stepping_batches)
         warmup = min(round(settings.warmup_epochs * total / self.config.trainer.epochs), max(0, total - 1))
         schedule = warmup_cosine_schedule(optimizer, total_steps=total, warmup_steps=warmup)

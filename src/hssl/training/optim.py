@@ -1,9 +1,10 @@
-"""LARS and the learning-rate schedule of the paper (appendix B): linear warm-up, then cosine decay to zero.
+"""The optimizers, LARS among them, and the schedule of the paper (appendix B): linear warm-up, then cosine decay.
 
 References:
     You, Gitman, Ginsburg, 'Large Batch Training of Convolutional Networks', 2017, arXiv:1708.03888, algorithm 1.
     Chen, Kornblith, Norouzi, Hinton, 'A Simple Framework for Contrastive Learning', ICML 2020, section 2.2.
     Loshchilov, Hutter, 'SGDR: Stochastic Gradient Descent with Warm Restarts', ICLR 2017, equation 5.
+    Loshchilov, Hutter, 'Decoupled Weight Decay Regularization', ICLR 2019, algorithm 2 (AdamW).
 """
 
 import math
@@ -17,6 +18,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from hssl.config import OptimizerConfig
 from hssl.errors import ConfigurationError
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -34,7 +36,7 @@ class LARS(Optimizer):
     published learning rates go with it. The two agree while the rate is constant; when it changes, the velocity here
     keeps each gradient at the rate it arrived with. |d| is SimCLR's; You et al. have |g| + weight_decay |w| instead.
 
-    Groups from `parameter_groups` switch decay and adaptation off for biases and norms. A step reads nothing back from
+    `build_optimizer` switches decay and adaptation off for biases and norms. A step reads nothing back from
     the device. Parameters without a gradient are left alone.
 
     Args:
@@ -120,11 +122,26 @@ class LARS(Optimizer):
         return velocity
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters of `module` in two groups for `LARS`, each parameter once, in the order of `parameters()`.
+def build_optimizer(settings: OptimizerConfig, module: nn.Module) -> Optimizer:
+    """The optimizer of a module's parameters. Biases and norms are not decayed; they may have a rate of their own."""
+    groups = parameter_groups(module, settings.weight_decay)
+    if settings.norm_learning_rate is not None:
+        groups[1]["lr"] = settings.norm_learning_rate
+    rate, momentum = settings.learning_rate, settings.momentum
+    match settings.name:
+        case "lars":
+            return LARS(groups, rate, momentum=momentum, trust_coefficient=settings.trust_coefficient)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=rate, momentum=momentum, foreach=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=rate, betas=(momentum, 0.999), foreach=True)
 
-    First the weights, decayed and adapted; then, with neither, the biases, all tensors of fewer than two axes and all
-    parameters of norms (the lists of You et al. 2017 and SimCLR).
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The parameters of `module` in two groups, each parameter once, in the order of `parameters()`.
+
+    First the weights, decayed and (by `LARS`) adapted; then, with neither, the biases, all tensors of fewer than two
+    axes and all parameters of norms (the lists of You et al. 2017 and SimCLR).
     """
     of_norms = {
         parameter

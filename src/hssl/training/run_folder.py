@@ -1,13 +1,15 @@
 """A run's folder: always the same tree, one run in it, and nothing in it overwritten by another.
 
-config.yaml, data.json, environment.json, metrics.jsonl, log.txt, checkpoints/last.ckpt, evaluation.json, tensorboard/
+config.yaml, data.json, environment.json, metrics.jsonl, log.txt, checkpoints/last.ckpt, evaluation.json, tensorboard/,
+and run.lock, which a process holds while it trains (`run_lock`).
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import yaml
 
 from hssl.config import Config, differences, parse
 from hssl.errors import HsslError, RunFolderError
-from hssl.files import write_atomically
+from hssl.files import remove_leftovers, write_atomically
+from hssl.training.run_lock import locked
 
 
 class RunFolder:
@@ -31,12 +34,35 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.evaluation_file = path / "evaluation.json"
+        self.lock_file = path / "run.lock"
 
-    def claim(self, config: Config) -> None:
-        """Make the folder this run's, or recognise it as this run's already.
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Holds the folder, which is made where it is missing, against every other training; yields whether it could.
+
+        What killed writers have left half-written is gone then. Of evaluations, which need no lock, it stays.
 
         Raises:
-            RunFolderError: the folder holds another run (the difference is shown) or foreign files. Nothing is touched.
+            RunInUseError: another process is training into it.
+            RunFolderError: it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path} cannot be created: {error.strerror}", remedy="choose another --out"
+            ) from error
+        with locked(self.lock_file) as alone:
+            remove_leftovers(self.checkpoints)
+            for file in (self.config_file, self.data_file, self.environment_file, self.metrics_file):
+                remove_leftovers(self.path, file.name)
+            yield alone
+
+    def recognise(self, config: Config) -> bool:
+        """Whether the folder is this run's already; not where it is new or empty. Nothing is touched.
+
+        Raises:
+            RunFolderError: the folder holds another run (the difference is shown) or foreign files.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError("the output folder is a file", arrived=self.path, remedy="choose another --out")
@@ -48,11 +74,11 @@ class RunFolder:
                     f"{self.path} holds another run; nothing was changed. The configurations differ in\n    {lines}",
                     remedy="choose another --out, or repeat that run's configuration to continue it",
                 )
-            self.checkpoints.mkdir(exist_ok=True)
-            return
+            return True
         names = sorted(entry.name for entry in self.path.iterdir()) if self.path.exists() else []
         # A kill while the folder was being made leaves no more than this.
-        foreign = [name for name in names if not name.startswith(f".{self.config_file.name}.")]
+        made = (self.lock_file.name, f".{self.config_file.name}.")
+        foreign = [name for name in names if not name.startswith(made)]
         if foreign:
             raise RunFolderError(
                 f"{self.path} is not empty and holds no run",
@@ -60,10 +86,20 @@ class RunFolder:
                 accepted="a new or empty folder, or the folder of the same run",
                 remedy="choose another --out",
             )
+        return False
+
+    def claim(self, config: Config) -> None:
+        """Make the folder this run's, or recognise it as this run's already.
+
+        Raises:
+            RunFolderError: as `recognise`, or the folder cannot be made.
+        """
+        known = self.recognise(config)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # First of all: it is what the folder is recognised by.
-            write_atomically(self.config_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+            if not known:
+                # First of all: it is what the folder is recognised by.
+                write_atomically(self.config_file, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
             raise RunFolderError(

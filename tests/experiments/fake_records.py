@@ -12,6 +12,8 @@ from hssl.config import Config, Mode, Transformation, override
 from hssl.experiments.record import RunRecord, collect
 
 LEVEL = {"a-ssl": 92.0, "h-ssl": 91.5, "hybrid": 92.5, "frozen": 85.0, "supervised": 97.5}
+UNTRAINED = {"linear_probe": 3, "knn": 5, "few_labels": 10}
+"""Points that random weights are below the readout of the frozen, by measure."""
 ELEMENTS = {
     "rotation": ("0°", "90°", "180°", "270°"),
     "translation": ("(0, 0)", "(0, 4)", "(4, 0)", "(4, 4)", "(8, 8)"),
@@ -46,6 +48,20 @@ def write_run(folder: Path, config: Config, *, labels: bool = True, accuracy: fl
     measure = {"accuracy": level, "protocol": "readout of the paper, last epoch"} if labels else None
     probe = {"accuracy": max(0.0, level - 3), "protocol": "logistic regression"} if labels else None
     neighbours = {"accuracy": max(0.0, level - 5), "protocol": "20 nearest neighbours"} if labels else None
+    few = (
+        {"accuracy": max(0.0, level - 10), "protocol": "logistic regression from 10 labels a class"} if labels else None
+    )
+    weights = random.Random(f"weights {config.seed}")
+    first = {measure: LEVEL["frozen"] - less + weights.gauss(0, 0.6) for measure, less in UNTRAINED.items()}
+    figures = {
+        "effective_rank": 12.5 + weights.random(),
+        "alignment": 0.4,
+        "uniformity": -2.1,
+        "neighbour_agreement": 0.6,
+    }
+    untrained: dict[str, Any] = {
+        measure: {"accuracy": accuracy, "protocol": "as after training"} for measure, accuracy in first.items()
+    }
     error = 1e-6 if config.transformation == "rotation" else 3e-2
     structured = config.backbone.name not in ("mlp", "cnn-three-layer", "cnn-resnet20")
     errors = {
@@ -64,6 +80,9 @@ def write_run(folder: Path, config: Config, *, labels: bool = True, accuracy: fl
         "readout": measure,
         "linear_probe": probe,
         "knn": neighbours,
+        "few_labels": few,
+        "untrained": {**(untrained if labels else {}), "label_free": figures},
+        "label_free": {name: 1.5 * value for name, value in figures.items()},
         "equivariance": {
             "group": f"{config.transformation}s",
             "class": "exact" if config.transformation == "rotation" else "approximate",

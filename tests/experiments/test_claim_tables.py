@@ -4,9 +4,11 @@ from pathlib import Path
 
 from experiments.fake_grid import SEEDS, grid
 from hssl.experiments import claims
+from hssl.experiments.blocks import Number
 from hssl.experiments.claim_tables import agreement, counted, summary, theory
 from hssl.experiments.entries import Entry, entries
 from hssl.experiments.record import RunRecord
+from hssl.experiments.tables import MEASURES, summarise
 
 NEAR = {"mnist-scale-assl": [98.5, 98.6, 98.7], "mnist-scale-hssl": [70.0, 70.1, 70.3],
         "mnist-scale-frozen": [80.0, 99.0, 95.0]}  # fmt: skip
@@ -45,16 +47,51 @@ def test_each_claim_has_a_line_a_row_and_the_papers_own_numbers(tmp_path: Path) 
     section = theory(entries(grid(tmp_path, SEEDS)))
     assert section is not None
     assert "Holm" in section.text[0]
-    assert [len(part.tables[0].lines) for part in section.parts] == [1, 1, 1, 1]
-    line = section.parts[0].tables[0].lines[0]
-    assert line[0] == "MNIST · scale · SESN"
-    assert dict(zip(section.parts[0].tables[0].headings, line, strict=True))["Verdict"] == claims.EQUAL
-    assert "(" in getattr(line[-1], "text", "")
+    parts = {part.title: part.tables[0] for part in section.parts}
+    shown = {claim.title for claim in claims.THEORY} - {claims.SCALES.title, claims.A_SCALES.title, claims.NEAR.title}
+    assert parts.keys() == shown
+    # A line a measure; both tables have a supervised row.
+    assert {title: len(table.lines) for title, table in parts.items() if len(table.lines) != 4} == {
+        claims.SUPERVISED.title: 8
+    }
+    table = parts[claims.STRUCTURE.title]
+    lines = [dict(zip(table.headings, line, strict=True)) for line in table.lines]
+    assert [line["Measure"] for line in lines] == list(MEASURES.values())
+    assert {line["Row"] for line in lines} == {"MNIST · scale · SESN"}
+    assert lines[0]["Verdict"] == claims.EQUAL
+    own = [getattr(line["In the paper"], "text", "") for line in lines]
+    assert "(" in own[0]
+    assert set(own[1:]) == {"–"}
+
+
+def test_an_undecided_line_says_what_would_decide_it(tmp_path: Path) -> None:
+    wide = {"mnist-scale-assl": [97.0, 99.4, 98.2], "mnist-scale-hssl": [98.1, 97.3, 98.0]}
+    section = theory(entries(grid(tmp_path, wide)))
+    assert section is not None
+    table = next(part.tables[0] for part in section.parts if part.title == claims.STRUCTURE.title)
+    line = dict(zip(table.headings, table.lines[0], strict=True))
+    (item,) = claims.rows_by(claims.STRUCTURE, entries(grid(tmp_path / "again", wide)), "readout")
+    wanted = claims.needed(claims.STRUCTURE, item)
+    assert wanted is not None
+    assert line["Verdict"] == claims.UNDECIDED
+    assert line["Seeds to decide"] == Number(str(wanted.seeds), wanted.seeds, below=(wanted.verdict,))
+
+
+def rows_of(*sides: tuple[list[float], list[float]]) -> list[claims.Tested]:
+    rows = [claims.Sides(str(n), tuple(summarise(dict(enumerate(s))) for s in pair)) for n, pair in enumerate(sides)]
+    return claims.assess(claims.LEARNS, rows)
 
 
 def test_counts_are_of_all_rows() -> None:
-    rows = claims.assess(claims.STRUCTURE, [("a", None, None), ("b", None, None)])
-    assert counted(rows) == "Not tested in 2 of 2 rows."
+    better, open_ = ([90.0, 90.2, 90.3], [80.0, 80.1, 80.4]), ([90.0], [80.0])
+    told = counted(claims.LEARNS, {"knn": rows_of(better, open_), "readout": rows_of(open_, open_)})
+    assert told == "kNN: better in 1 of 2 rows, not tested in 1 (+10.0 points); Readout: not tested in 2 of 2 rows."
+
+
+def test_measures_that_count_alike_are_told_together() -> None:
+    better, much_better = ([90.0, 90.2, 90.3], [80.0, 80.1, 80.4]), ([90.0, 90.2, 90.3], [70.0, 70.1, 70.4])
+    told = counted(claims.LEARNS, {"readout": rows_of(better), "few_labels": rows_of(much_better)})
+    assert told == "Readout and 10-shot: better in 1 of 1 row (+10.0 to +20.0 points)."
 
 
 def test_without_records_there_is_nothing_to_say() -> None:
@@ -63,31 +100,19 @@ def test_without_records_there_is_nothing_to_say() -> None:
     assert agreement([]) is None
 
 
-def _of_other_measure(records: dict[str, RunRecord], measure: str, accuracies: dict[str, float]) -> None:
-    """Gives the runs of some cells another accuracy by one measure, a tenth apart."""
-    for name, record in records.items():
-        for run, mean in accuracies.items():
-            if name.startswith(f"{run}-quick"):
-                found = getattr(record.evaluation, measure).model_copy(update={"accuracy": mean + record.seed / 10})
-                evaluation = record.evaluation.model_copy(update={measure: found})
-                records[name] = record.model_copy(update={"evaluation": evaluation})
-
-
-def test_what_other_measures_decide_otherwise_is_told_in_short(tmp_path: Path) -> None:
+def test_the_measures_are_told_side_by_side(tmp_path: Path) -> None:
     records = grid(tmp_path, SEEDS)
+    assert "Readout, linear probe, kNN and 10-shot: H-SSL below in 1 of 1 row" in _point(records, claims.NO_STRUCTURE)
+    for name, record in records.items():
+        if name.startswith("mnist-scale-cnn-hssl-quick"):
+            found = record.evaluation.knn
+            assert found is not None
+            changed = found.model_copy(update={"accuracy": 98 + record.seed / 10})
+            evaluation = record.evaluation.model_copy(update={"knn": changed})
+            records[name] = record.model_copy(update={"evaluation": evaluation})
     point = _point(records, claims.NO_STRUCTURE)
-    assert point.endswith("? H-SSL below in 1 of 1 row.")
-    _of_other_measure(records, "knn", {"mnist-scale-cnn-hssl": 80.0, "mnist-scale-cnn-assl": 70.0})
-    assert _point(records, claims.NO_STRUCTURE) == f"{point} By kNN: H-SSL above in 1 of 1 row."
-
-
-def test_equality_of_two_that_may_have_learned_nothing_is_told(tmp_path: Path) -> None:
-    words = "In 1 of the equal rows neither is shown to be better than random weights."
-    equal = {"mnist-scale-assl": [98.0, 98.4, 98.2], "mnist-scale-hssl": [98.1, 98.3, 98.0]}
-    as_random = grid(tmp_path / "one", {**equal, "mnist-scale-frozen": [98.0, 98.3, 98.1]})
-    better = grid(tmp_path / "other", {**equal, "mnist-scale-frozen": [90.0, 90.3, 90.1]})
-    assert words in _point(as_random, claims.STRUCTURE)
-    assert words not in _point(better, claims.STRUCTURE)
+    assert "Readout, linear probe and 10-shot: H-SSL below in 1 of 1 row" in point
+    assert "kNN: H-SSL above in 1 of 1 row" in point
 
 
 def _point(records: dict[str, RunRecord], claim: claims.Claim) -> str:

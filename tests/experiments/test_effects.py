@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from experiments.fake_grid import SEEDS, grid
 from hssl.experiments import claims
 from hssl.experiments.blocks import Number
@@ -25,7 +27,7 @@ def test_each_variant_is_told_against_the_first(tmp_path: Path) -> None:
     assert (without.text, with_it.text) == ("98.1 ± 0.2", "70.2 ± 0.2")
     assert without.value is not None
     assert with_it.value is not None
-    assert apart.value == with_it.value - without.value
+    assert apart.value == pytest.approx(with_it.value - without.value)
     assert lines["H-SSL"]["Tested"] == claims.DIFFERENT
     assert lines["A-SSL"]["Tested"] == claims.EQUAL
 

@@ -6,10 +6,24 @@ from pathlib import Path
 import pytest
 
 from experiments.fake_grid import SEEDS, grid
+from experiments.test_claims import with_any_pairs
 from hssl.experiments import claims
 from hssl.experiments.blocks import Number
 from hssl.experiments.entries import entries
 from hssl.experiments.paper_tables import figure2, table
+from hssl.experiments.tables import MEASURES
+
+
+def test_pairs_without_a_limit_have_a_line_below_the_row(tmp_path: Path) -> None:
+    near = entries(grid(tmp_path, {}, of=(["table1"], ["mnist"], ["translation"])))
+    found = with_any_pairs(near, [80.0, 80.1, 80.3])
+    section = table("table1", found)
+    assert section is not None
+    page, text = section.tables
+    assert [line[2] for line in page.lines] == ["CNN", "CNN, any pairs"]
+    assert [getattr(cell, "text", cell) for cell in page.lines[1][3:]] == ["–", "80.1 ± 0.2", "–", "–"]
+    assert [line[1] for line in text.lines] == ["A-SSL", "H-SSL", "H-SSL, any pairs", "Frozen", "Supervised"]
+    assert "H-SSL, any pairs" in {item.row.split(", ", 1)[1] for item in claims.against_paper(found)}
 
 
 def test_a_cell_tells_ours_the_papers_the_difference_and_the_verdict(tmp_path: Path) -> None:
@@ -60,7 +74,7 @@ def test_figure_2_has_a_plot_a_row_and_its_numbers(tmp_path: Path) -> None:
     assert last is not None
     assert change[0] == 0
     assert change[-1] == pytest.approx(100 * (last - first) / first)
-    assert [line[0] for line in trend.lines] == ["MNIST · scale · SESN"]
+    assert [line[:2] for line in trend.lines] == [("MNIST · scale · SESN", name) for name in MEASURES.values()]
     for entry in found:
         if entry.cell.artefact == "figure2-base-space":
             assert f"{entry.place}: {entry.readout}" in plot.svg

@@ -4,6 +4,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+from scipy import stats
+
 from experiments.fake_records import comparison, configuration, record
 from hssl.experiments.report import report_page, write_report
 from hssl.experiments.tables import comparison_table
@@ -60,8 +62,8 @@ def test_every_number_of_the_table_is_the_records(tmp_path: Path) -> None:
     rows = comparison_table(records)
     assert len(page.rows) == len(rows) == 16
     for cells, row in zip(page.rows, rows, strict=True):
-        told = [str(row.readout), str(row.paper), str(row.linear_probe), str(row.knn), str(len(row.records))]
-        assert cells[:5] == told
+        others = [str(row.measured(measure)) for measure in ("linear_probe", "knn", "few_labels")]
+        assert cells[:6] == [str(row.readout), str(row.paper), *others, str(len(row.records))]
 
 
 def test_the_page_stands_alone(tmp_path: Path) -> None:
@@ -94,8 +96,9 @@ def test_plots_name_the_numbers_they_draw(tmp_path: Path) -> None:
     ]
     text = report_page(records)
     assert "Test accuracy: A-SSL 92.0 ± 2.6; H-SSL 91.0 ± 0.0" in text
-    # Difference of means, and the root of 7/3 + 0/3.
-    assert "H-SSL − A-SSL: −1.0 ± 1.5 points (± standard error)" in re.sub("<[^>]*>", "", text)
+    told = stats.ttest_rel([91.0, 91.0, 91.0], [90.0, 91.0, 95.0]).confidence_interval(0.95)
+    shown = f"H-SSL − A-SSL: −1.0 (−{-told.low:.1f} to +{told.high:.1f}) points (95 %, paired by seed)"
+    assert shown in re.sub("<[^>]*>", "", text)
 
 
 def test_runs_without_labels_have_a_report(tmp_path: Path) -> None:

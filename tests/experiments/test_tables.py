@@ -10,6 +10,7 @@ from rich.console import Console
 from experiments.fake_records import comparison, configuration, record
 from hssl.errors import DataError
 from hssl.experiments.tables import (
+    MEASURES,
     Summary,
     comparison_table,
     differing_fields,
@@ -31,6 +32,26 @@ def test_std_is_the_sample_std() -> None:
     assert summarise([90.0, None]) == Summary(90.0, None, 1)
     assert str(Summary(90.0, None, 1)) == "90.0 ± –"
     assert summarise([None]) is None
+    assert summarise({3: 90.0, 5: None}) == Summary(90.0, None, 1)
+
+
+def test_pairs_without_a_limit_are_named_beside_near_ones(tmp_path: Path) -> None:
+    near, far = (
+        [record(tmp_path, configuration(seed=seed, views__max_distance=limit)) for seed in range(2)]
+        for limit in (2, None)
+    )
+    rows = comparison_table([*near, *far])
+    assert [row.mode_name for row in rows] == ["H-SSL", "H-SSL, any pairs"]
+    assert [row.note for row in rows] == ["views.max_distance 2.0", ""]
+    # The control: where there are no near ones there is nothing to tell apart.
+    assert [row.mode_name for row in comparison_table(far)] == ["H-SSL"]
+
+
+def test_a_measure_that_no_run_has_has_no_column(tmp_path: Path) -> None:
+    made = record(tmp_path, configuration())
+    old = made.model_copy(update={"evaluation": made.evaluation.model_copy(update={"few_labels": None})})
+    assert "| kNN | 10-shot | Runs |" in to_markdown(comparison_table([made]))
+    assert "| kNN | Runs |" in to_markdown(comparison_table([old]))
 
 
 def test_rows_average_seeds_and_stand_in_the_papers_order(tmp_path: Path) -> None:
@@ -50,8 +71,10 @@ def test_rows_average_seeds_and_stand_in_the_papers_order(tmp_path: Path) -> Non
     ]
     last = rows[-1]
     assert str(last.readout) == "92.0 ± 2.6"
-    assert str(last.linear_probe) == "89.0 ± 2.6"
-    assert str(last.knn) == "87.0 ± 2.6"
+    assert str(last.measured("linear_probe")) == "89.0 ± 2.6"
+    assert str(last.measured("knn")) == "87.0 ± 2.6"
+    assert last.readout is not None
+    assert last.readout.by_seed == {0: 90.0, 1: 91.0, 2: 95.0}
     assert last.readout is not None
     assert last.readout.count == len(last.records) == 3
     assert rows[0].readout is not None
@@ -110,7 +133,7 @@ def test_all_three_renderings_hold_the_same_numbers(tmp_path: Path) -> None:
     terminal, markdown, page = screen.export_text(), to_markdown(rows), to_html(rows)
     assert len(rows) == 16
     for row in rows:
-        for summary in (row.readout, row.linear_probe, row.knn, row.paper):
+        for summary in (*map(row.measured, MEASURES), row.paper):
             assert str(summary) in terminal
             assert str(summary) in markdown
             assert str(summary) in page.replace('<span class="std">', "").replace("</span>", "")
@@ -127,7 +150,7 @@ def test_the_terminals_table_is_whole(tmp_path: Path, width: int) -> None:
     for cell in {row.cell for row in rows}:
         assert str(cell) in text
     for row in rows:
-        wanted = (row.mode_name, *map(str, filter(None, (row.readout, row.linear_probe, row.knn))))
+        wanted = (row.mode_name, *map(str, map(row.measured, MEASURES)))
         assert any(all(part in line for part in wanted) for line in text.splitlines())
 
 

@@ -74,7 +74,7 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     if arguments.launcher == "slurm" and not _submit(work, folder, cluster, arguments.jobs):
         return 0
     with without_notices():
-        from hssl.experiments.claims import statements
+        from hssl.experiments.claim_tables import summary
         from hssl.experiments.entries import entries, lines
         from hssl.experiments.reproduce import run
         from hssl.experiments.reproduction import write_reproduction
@@ -85,8 +85,9 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
             print()
             columns = ("where", "run", "ours %", "runs", "paper %", "ours - paper (95 %)")
             table(columns, lines(found), droppable=("where", "ours - paper (95 %)"))
-            for statement in statements(found):
-                paragraph(statement)
+            short = summary(found, arguments.budget)
+            for text in () if short is None else (*short.text, *short.points):
+                paragraph(text)
             print(f"\nreport: {write_reproduction(out)}")
     for name, message in outcome.failures.items():
         told, _, traceback = message.partition("\n\n")

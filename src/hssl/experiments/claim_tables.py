@@ -2,46 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from hssl.experiments import claims, paper
-from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value, signed
-from hssl.experiments.claims import MARGIN, SIGNIFICANT, Claim, Tested
+from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, interval, p_value, signed
+from hssl.experiments.claims import MARGIN, SIGNIFICANT, Claim, Needed, Tested
+from hssl.experiments.differences import MOST_SEEDS, POWER
 from hssl.experiments.entries import TITLES, Entry
-from hssl.experiments.tables import NONE
+from hssl.experiments.tables import MEASURES, NONE, listed, within_a_sentence
 
 HOW = (
-    "Welch's t-test; equivalence by two one-sided tests (Schuirmann 1987) with a margin of "
-    f"{MARGIN:g} points that is fixed in the code. A p-value below {SIGNIFICANT:g} refutes what its heading says. "
-    "The p-values of a column are corrected for their number by Holm's method; intervals are 95 %, each for its row "
-    "alone. Undecided is shown neither way: the runs are too few or spread too far. Accuracies are those of the "
-    "readout, the paper's measure; the same tests by linear probe and kNN stand below, and where they disagree the "
-    "claim hangs on how features are read."
+    "Runs of one seed share their first weights and the order of their batches: two ways of training one network are "
+    "compared seed by seed, by Student's t-test of the differences over the seeds that both have. Different networks, "
+    "and the paper's numbers, are compared by Welch's test. Equivalence is shown by two one-sided tests (Schuirmann "
+    f"1987) with a margin of {MARGIN:g} points that is fixed in the code. A p-value below {SIGNIFICANT:g} refutes what "
+    "its heading says; where there are two directions, p-values are those of a two-sided test. Each measure is a "
+    "family of its own: its p-values, of all rows of a table, are corrected for their number by Holm's method; "
+    "intervals are 95 %, each for its row alone. Where measures disagree, the claim hangs on how features are read.",
+    "Undecided is shown neither way. Seeds to decide: the fewest with which the same tests would reach the verdict "
+    f"below the number with {100 * POWER:.0f} % power, if mean and spread over seeds are those observed, at the "
+    "smallest level of Holm's correction (0.05 over the number of rows). Few seeds know their spread badly, and so "
+    "this number too.",
 )
-
-
+_LEARNS = (
+    "What self-supervision is for. On MNIST the readout trains a layer of its own, on random weights too, which need "
+    "not be far behind; the other measures have none."
+)
+_SCALES = (
+    "The caption of table 1: 'often a significant improvement in performance for H-SSL methods when moving from "
+    "Translation to generalized groups such as Scale'. The two are different networks, so their runs are not paired."
+)
 _WHY = {
+    claims.LEARNS: _LEARNS,
+    claims.A_LEARNS: _LEARNS,
+    claims.SUPERVISED: (
+        "Labels are the upper end of the scale: supervised minus each other way of training of the row, all of which "
+        "must be shown. The difference is the smallest of them. Only the readout is trained with the labels' network; "
+        "the other measures read its last features."
+    ),
     claims.STRUCTURE: (
         "In an equivariant network both can compare the same pairs of features. For quarter turns they do, and theory "
         "promises the same training (with sampled streams but for BatchNorm's statistics); for translations the two "
         "protocols draw different pairs, and scales are equivariant approximately: there it is what the paper found "
         "(table 1). Equality has a test of its own: two accuracies that are not shown to differ are not thereby "
-        "equal. Nor has either thereby learned: whether they are better than random weights is the next question."
-    ),
-    claims.LEARNS: (
-        "What self-supervision is for. Beside it the same test of A-SSL. On MNIST the readout trains a layer of its "
-        "own, on random weights too, which need not be far behind; the linear probe has none."
+        "equal. Nor has either thereby learned, which the claims before this one test."
     ),
     claims.NO_STRUCTURE: (
-        "Without a homomorphism, what H-SSL takes for two views of an image are unrelated features (table 2). The "
-        "p-values are two-sided."
+        "Without a homomorphism, what H-SSL takes for two views of an image are unrelated features (table 2)."
     ),
     claims.FROZEN: (
-        "To learn nothing is to be no better than the same network with random weights. The paper finds the two "
-        "similar; an accuracy far below frozen is no learning either. The control is A-SSL, which does not need the "
-        "structure: where it is not shown to be better than random weights by the same test, training was too short "
-        "to tell, and nothing is concluded."
+        "To learn nothing is to be no better than the same network with random weights: near it or below. The control "
+        "is A-SSL, which does not need the structure: where it is not shown to be better than random weights by the "
+        "same test, training was too short to tell, and of 'not better' nothing is concluded."
+    ),
+    claims.A_FROZEN: "The control of the claim before.",
+    claims.SCALES: _SCALES,
+    claims.A_SCALES: _SCALES,
+    claims.NEAR: (
+        "Two far places of an image share little. 'Any pairs' draws g1 and g2 without a limit, as the paper's table "
+        "does; near pairs are no farther apart than the recipe's views.max_distance."
     ),
 }
 
@@ -54,27 +73,20 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
         budget: of the runs.
         deviating: whether some have other settings than their recipes.
     """
-    points = [
-        f"{claim.title}? {counted(rows)}{_no_better(claim, rows, found)}{_otherwise(claim, rows, found)}"
-        for claim, rows in claims.of_theory(found)
-        if rows
-    ]
-    for artefact, claim in claims.FIGURE2.items():
-        if rows := claims.figure2(artefact, found):
-            points.append(f"{TITLES[artefact].split(':')[0]}. {claim.title}? {counted(rows)}")
+    points = []
+    for claim in (*claims.THEORY, *claims.FIGURE2.values()):
+        if by_measure := claims.by_measure(claim, found):
+            where = next((TITLES[of].split(":")[0] + ". " for of, one in claims.FIGURE2.items() if one is claim), "")
+            points.append(f"{where}{claim.title}? {counted(claim, by_measure)}")
     if rows := claims.against_paper(found):
         told = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
         counts = [f"{number} {words}" for words, number in told.items() if number]
         points.append(f"Of {len(rows)} accuracies that the paper has too: {', '.join(counts)}.")
-    if points:
-        points.append(
-            "All of these are of the readout; of linear probe and kNN only what they decide and the readout does not."
-        )
     if not points:
         return None
     text = [
         "An accuracy counts as equal to another where a test shows it, and as different where a test shows that; all "
-        "others are undecided, which is no agreement. A test takes two runs of each."
+        "others are undecided, which is no agreement. A test takes two seeds."
     ]
     if budget != "paper":
         text.append(
@@ -87,40 +99,77 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
     return Section("In short", tuple(text), tuple(points), note=True)
 
 
-def _no_better(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry]) -> str:
-    """Of rows where two trainings are equal, how many are no better than none."""
-    if claim is not claims.STRUCTURE:
+def counted(claim: Claim, by_measure: Mapping[str, Sequence[Tested]]) -> str:
+    """'Readout: undecided in 3 of 3 rows; linear probe and kNN: better in 2 of 3 rows (−0.1 to +12.2 points), ...'.
+
+    Measures that count alike are told together, with the range of all their differences.
+    """
+    alike: dict[str, list[str]] = {}
+    for measure, rows in by_measure.items():
+        (first, number), *others = claims.count(rows).items()
+        verdicts = [f"{first} in {number} of {len(rows)} row{'' if len(rows) == 1 else 's'}"]
+        verdicts += [f"{verdict} in {number}" for verdict, number in others]
+        alike.setdefault(", ".join(verdicts), []).append(measure)
+    parts = []
+    for told, measures in alike.items():
+        rows = [item for measure in measures for item in by_measure[measure]]
+        by = listed([MEASURES[measures[0]], *map(within_a_sentence, measures[1:])])
+        wanted = [seeds for item in rows if (seeds := claims.needed(claim, item)) is not None]
+        parts.append(f"{by}: {told}{_range(rows)}{_seeds_wanted(wanted)}")
+    return f"{'; '.join(parts)}."
+
+
+def _range(rows: Sequence[Tested]) -> str:
+    means = [item.told.mean for item in rows if item.told is not None]
+    if not means:
         return ""
-    better = (claims.LEARNED, claims.LITTLE_LEARNED)
-    learned = {
-        item.row: item.verdict in better or (item.control is not None and item.control.verdict in better)
-        for item in claims.learns(found)
-    }
-    equal = [item.row for item in rows if item.verdict in (claims.EQUAL, claims.CLOSE)]
-    without = sum(not learned[row] for row in equal if row in learned)
-    return f" In {without} of the equal rows neither is shown to be better than random weights." if without else ""
+    ends = dict.fromkeys(f"{end:+z.1f}" for end in (min(means), max(means)))
+    return signed(f" ({' to '.join(ends)} points)")
 
 
-def _otherwise(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry]) -> str:
-    """Measures that decide a row in which the readout decides nothing, or something else."""
-    verdicts = {item.row: item.verdict for item in rows}
-    told = ""
-    for measure, tested in claims.by_other_measures(claim, found).items():
-        others = [item for item in tested.values() if item.row in verdicts]
-        if any(item.verdict not in (*claims.OPEN, verdicts[item.row]) for item in others):
-            words = counted(others)
-            told += f" By {measure}: {words if words.startswith('H-SSL') else words[0].lower() + words[1:]}"
-    return told
+def _seeds_wanted(wanted: Sequence[Needed]) -> str:
+    if not wanted:
+        return ""
+    numbers = sorted(MOST_SEEDS + 1 if one.seeds is None else one.seeds for one in wanted)
+    ends = dict.fromkeys(f"more than {MOST_SEEDS}" if n > MOST_SEEDS else str(n) for n in (numbers[0], numbers[-1]))
+    return f", {' to '.join(ends)} seeds would decide what is open"
 
 
 def theory(found: Sequence[Entry]) -> Section | None:
     """Each claim of the theory in each row of its table, and the same test of the paper's own numbers."""
     parts = [
-        _claim(claim, rows, found, f"claim{number}")
-        for number, (claim, rows) in enumerate(claims.of_theory(found), 1)
-        if rows
+        Section(claim.title, (_WHY[claim],), tables=(claim_table(claim, found, f"claim{number}"),))
+        for number, claim in enumerate(claims.THEORY, 1)
+        if claims.by_measure(claim, found)
     ]
-    return Section("What the theory says, tested", (HOW,), parts=tuple(parts)) if parts else None
+    return Section("What the theory says, tested", HOW, parts=tuple(parts)) if parts else None
+
+
+def claim_table(claim: Claim, found: Sequence[Entry], name: str, caption: str = "", minus: str = "") -> Table:
+    """A line for each row and measure: the difference, its tests, the verdict, and what would decide it.
+
+    Args:
+        claim: of the theory, or of figure 2.
+        found: cells with their runs.
+        name: the table's own.
+        caption: how it is read.
+        minus: what the difference is called, where it is no subtraction.
+    """
+    theirs = claims.papers_own(claim, found)
+    by_measure = claims.by_measure(claim, found)
+    items = {(item.row, measure): item for measure, rows in by_measure.items() for item in rows}
+    lines: list[Line] = []
+    for row in dict.fromkeys(row for row, _ in items):
+        for measure in by_measure:
+            if (item := items.get((row, measure))) is None:
+                continue
+            line: Line = (*_tests(item, len(claim.hypotheses)), item.verdict, _needed(claims.needed(claim, item)))
+            own = [_with_verdict(theirs.get(row) if measure == "readout" else None)] if theirs else []
+            lines.append((row, MEASURES[measure], *line, *own))
+    headings = ("Row", "Measure", minus or f"{_capital(claim.one)} − {claim.other} (95 %)")
+    tests = (f"p: {test.name}" for test in claim.hypotheses)
+    ends = ("Verdict", "Seeds to decide", *(["In the paper"] if theirs else []))
+    return Table(name, (*headings, *tests, *ends), tuple(lines), caption, names=2)
 
 
 _AGAINST_PAPER = {
@@ -139,9 +188,9 @@ def agreement(found: Sequence[Entry]) -> Section | None:
         return None
     text = (
         f"The paper prints mean and standard deviation of {paper.RUNS} runs with one decimal. They are tested against "
-        f"ours as above, all {len(rows)} accuracies as one family, its ± taken as a sample standard deviation of "
-        f"{paper.RUNS} runs. It does not say which deviation it is, and prints one decimal: a verdict whose p-value is "
-        f"near {SIGNIFICANT:g} may hang on that."
+        f"our readout's by Welch's test, all {len(rows)} accuracies as one family, its ± taken as a sample standard "
+        f"deviation of {paper.RUNS} runs. It does not say which deviation it is, and prints one decimal: a verdict "
+        f"whose p-value is near {SIGNIFICANT:g} may hang on that."
     )
     points = []
     for verdict, words in _AGAINST_PAPER.items():
@@ -150,78 +199,45 @@ def agreement(found: Sequence[Entry]) -> Section | None:
     return Section("Our accuracies and the paper's", (text,), tuple(points), tables=(_paper(rows),))
 
 
-def counted(rows: Sequence[Tested]) -> str:
-    """'Different in 1 of 8 rows, undecided in 7.': what was decided comes first."""
-    several = f" of {len(rows)} rows" if len(rows) > 1 else " of 1 row"
-    open_last = sorted(claims.count(rows).items(), key=lambda item: item[0] in claims.OPEN)
-    told = [f"{verdict} in {number}" for verdict, number in open_last]
-    return _capital(", ".join([told[0] + several, *told[1:]])) + "."
-
-
-def _claim(claim: Claim, rows: Sequence[Tested], found: Sequence[Entry], name: str) -> Section:
-    theirs = claims.papers_own(claim, found)
-    minus = f"{_capital(claim.one)} − {claim.other}"
-    headings = [_capital(claim.one), _capital(claim.other), minus, *(f"p: {test}" for test in claim.hypotheses)]
-    controlled = any(item.control is not None for item in rows)
+def _paper(rows: Sequence[Tested]) -> Table:
+    tests = (f"p: {test.name}" for test in claims.PAPER.hypotheses)
+    headings = ("Row", "Ours", "Paper", "Ours − paper", *tests, "Verdict")
     lines: list[Line] = []
     for item in rows:
-        told = _measured(item, counts=False)
-        if controlled:  # beside another test there is no room for what the tables tell
-            told = (*told[2:], _with_verdict(item.control))
-        lines.append((item.row, *told, item.verdict, _with_verdict(theirs.get(item.row))))
-    if controlled:
-        headings = [*headings[2:], "A-SSL − frozen"]
-    table = Table(name, ("Row", *headings, "Verdict", "In the paper"), tuple(lines))
-    others = claims.by_other_measures(claim, found)
-    by_others: list[Line] = [
-        (item.row, _with_verdict(item), *(_with_verdict(tested.get(item.row)) for tested in others.values()))
-        for item in rows
-    ]
-    measures = Table(
-        f"{name}-measures",
-        ("Row", "Readout", *(_capital(measure) if measure != "kNN" else measure for measure in others)),
-        tuple(by_others),
-        f"{minus}, with its 95 % interval and the verdict.",
-        folded="By linear probe and kNN",
-    )
-    return Section(claim.title, (_WHY[claim],), tables=(table, measures))
+        difference, *p = _tests(item, len(claims.PAPER.hypotheses), counted=False)
+        lines.append((item.row, *map(accuracy, item.values), difference, *p, item.verdict))
+    return Table("agreement", headings, tuple(lines), folded=f"All {len(rows)} accuracies with their tests")
+
+
+def _tests(item: Tested, tests: int, counted: bool = True) -> tuple[Number, ...]:
+    told = apart(item.told)
+    if item.told is None:
+        return (told, *(p_value(None) for _ in range(tests)))
+    return (Number(told.text, told.value, f"n {item.told.count}" if counted else ""), *map(p_value, item.p))
+
+
+def _needed(item: Needed | None) -> Number:
+    if item is None:
+        return Number(NONE)
+    if item.seeds is None:
+        return Number(f"more than {MOST_SEEDS}", MOST_SEEDS + 1)
+    return Number(str(item.seeds), item.seeds, below=(item.verdict,))
 
 
 def _with_verdict(item: Tested | None) -> Number:
-    if item is None:
+    if item is None or item.told is None:
         return Number(NONE)
-    return Number(_interval(item), None if item.told is None else item.told.mean, below=(item.verdict,))
-
-
-def _paper(rows: Sequence[Tested]) -> Table:
-    headings = ("Row", "Ours", "Paper", "Ours − paper", *(f"p: {test}" for test in claims.PAPER.hypotheses), "Verdict")
-    lines: tuple[Line, ...] = tuple((item.row, *_measured(item), item.verdict) for item in rows)
-    return Table("agreement", headings, lines, folded=f"All {len(rows)} accuracies with their tests")
-
-
-def _measured(item: Tested, counts: bool = True) -> tuple[Number, ...]:
-    p = item.p or (None, None)
-    pair = [accuracy(item.one), accuracy(item.other)]
-    # Where table 1 or 2 tells how many runs there are, the line is short without them.
-    one, other = pair if counts else (replace(number, detail="") for number in pair)
-    return (one, other, apart(item.told), *(p_value(value) for value in p))
-
-
-def _interval(item: Tested) -> str:
-    return apart(item.told).text
+    return Number(interval(item.told), item.told.mean, below=(item.verdict,))
 
 
 def _named(items: Sequence[Tested]) -> str:
     """'MNIST · scale · SESN: A-SSL (−5.9), H-SSL (−5.7); ...', a row of the tables once."""
     by_row: dict[str, list[str]] = {}
     for item in items:
-        row, mode = item.row.rsplit(", ", 1)
-        by_row.setdefault(row, []).append(mode + _by(item))
+        row, mode = item.row.split(", ", 1)
+        by = "" if item.told is None else signed(f" ({item.told.mean:+z.1f})")
+        by_row.setdefault(row, []).append(mode + by)
     return "; ".join(f"{row}: {', '.join(modes)}" for row, modes in by_row.items())
-
-
-def _by(item: Tested) -> str:
-    return "" if item.told is None else signed(f" ({item.told.mean:+z.1f})")
 
 
 def _capital(text: str) -> str:

@@ -11,10 +11,10 @@ from hssl.config import BudgetName
 from hssl.errors import DataError
 from hssl.experiments import paper
 from hssl.experiments.blocks import interval
-from hssl.experiments.differences import Difference, difference
+from hssl.experiments.differences import Difference, welch
 from hssl.experiments.manifest import ARTEFACTS, Artefact, Cell, cells
-from hssl.experiments.record import Measure, RunRecord
-from hssl.experiments.tables import DATASETS, NONE, Summary, summarise
+from hssl.experiments.record import RunRecord
+from hssl.experiments.tables import DATASETS, NONE, Summary, measured, training
 
 NAME = re.compile(r"(?P<run>.+)-(?P<budget>smoke|quick|paper)-seed(?P<seed>\d+)")
 """Of a run: 'RECIPE-BUDGET-seedN', with what is changed after the recipe."""
@@ -25,6 +25,8 @@ TITLES: dict[Artefact, str] = {
     "figure2-distance": "Figure 2, right: the distance between g1 and g2",
     "beyond": "Beyond the paper",
 }
+PAPERS = "paper"
+"""Stands for the paper's own numbers where a measure is asked for."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,16 @@ class Entry:
     @property
     def readout(self) -> Summary | None:
         """Test accuracy of the readout, the measure of the paper."""
-        return self._accuracy("readout")
+        return self.measured("readout")
+
+    def measured(self, measure: str) -> Summary | None:
+        """Test accuracy by one of `tables.MEASURES`, or 'paper' for the paper's own number."""
+        return self.paper if measure == PAPERS else measured(self.records, measure)
 
     @property
-    def accuracies(self) -> tuple[float, ...]:
-        """Of the readout in percent, by run."""
-        found = [record.evaluation.readout for record in self.records]
-        return tuple(measure.accuracy for measure in found if measure is not None)
-
-    @property
-    def linear_probe(self) -> Summary | None:
-        return self._accuracy("linear_probe")
-
-    @property
-    def knn(self) -> Summary | None:
-        return self._accuracy("knn")
+    def training(self) -> str:
+        """The column of the paper's tables, and what is else than in it: 'H-SSL', 'H-SSL, any pairs'."""
+        return training(self.cell.mode, None if self.cell.study else self.cell.variant)
 
     @property
     def row(self) -> str:
@@ -85,11 +82,7 @@ class Entry:
     @property
     def to_paper(self) -> Difference | None:
         """Ours minus the paper's."""
-        return difference(self.readout, self.paper)
-
-    def _accuracy(self, name: str) -> Summary | None:
-        measures: list[Measure | None] = [getattr(record.evaluation, name) for record in self.records]
-        return summarise(None if measure is None else measure.accuracy for measure in measures)
+        return welch(self.readout, self.paper)
 
 
 def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> list[Entry]:

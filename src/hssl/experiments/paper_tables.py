@@ -15,10 +15,10 @@ from hssl.experiments.blocks import (
     apart,
     interval,
     modes_of,
-    p_value,
     signed,
 )
 from hssl.experiments.chance import mostly_at_chance
+from hssl.experiments.claim_tables import claim_table
 from hssl.experiments.entries import TITLES, Entry
 from hssl.experiments.identical_pairs import identical_pairs
 from hssl.experiments.manifest import Artefact
@@ -51,24 +51,27 @@ def table(artefact: Artefact, found: Sequence[Entry]) -> Section | None:
     modes = modes_of(entry.cell.mode for entry in here)
     lines: list[Line] = []
     long: list[Line] = []
-    for stem in dict.fromkeys(entry.cell.stem for entry in here):
-        by_mode: dict[str, Entry] = {entry.cell.mode: entry for entry in here if entry.cell.stem is stem}
-        first = next(iter(by_mode.values())).cell
+    # What is else than in the paper's row, as pairs without a limit, has a line of its own below it.
+    for stem, variant in dict.fromkeys((entry.cell.stem, entry.cell.variant) for entry in here):
+        of = [entry for entry in here if (entry.cell.stem, entry.cell.variant) == (stem, variant)]
+        by_mode: dict[str, Entry] = {entry.cell.mode: entry for entry in of}
+        first = of[0].cell
         numbers = [_number(by_mode.get(mode), verdicts) for mode in modes]
-        lines.append((DATASETS[first.dataset], first.transformation, first.network, *numbers))
-        for entry in by_mode.values():
-            theirs = accuracy(entry.paper)
-            long.append(
-                (
-                    entry.row,
-                    MODES[entry.cell.mode],
-                    Number(entry.text, None if entry.readout is None else entry.readout.mean),
-                    Number(str(len(entry.records)), len(entry.records)),
-                    Number(theirs.text, theirs.value),
-                    apart(entry.to_paper),
-                    verdicts.get(_key(entry), NONE),
-                )
+        network = first.network + (f", {variant}" if variant else "")
+        lines.append((DATASETS[first.dataset], first.transformation, network, *numbers))
+    for entry in here:
+        theirs = accuracy(entry.paper)
+        long.append(
+            (
+                entry.row,
+                entry.training,
+                Number(entry.text, None if entry.readout is None else entry.readout.mean, below=_chance(entry)),
+                Number(str(len(entry.records)), len(entry.records)),
+                Number(theirs.text, theirs.value),
+                apart(entry.to_paper),
+                verdicts.get(_key(entry), NONE),
             )
+        )
     heads = ("Data", "Transformation", "Network", *(MODES[mode] for mode in modes))
     long_heads = ("Row", "Training", "Ours", "Runs", "Paper", "Ours − paper (95 %)", "Tested")
     return Section(
@@ -115,28 +118,17 @@ def figure2(artefact: Artefact, found: Sequence[Entry]) -> Section | None:
     table = Table(artefact, headings, tuple(lines), caption, folded="As numbers")
     claim = claims.FIGURE2[artefact]
     text = f"{_TEXTS[artefact]} The paper prints this figure without numbers, for CIFAR-10; it says: '{claim.said}'."
-    return Section(TITLES[artefact], (text,), plots=tuple(plots), tables=(_trends(artefact, found), table))
+    trends = claim_table(claim, found, f"{artefact}-trend", _TREND, "Rise along the axis (95 %)")
+    return Section(TITLES[artefact], (text,), plots=tuple(plots), tables=(trends, table))
 
 
-def _trends(artefact: Artefact, found: Sequence[Entry]) -> Table:
-    claim = claims.FIGURE2[artefact]
-    lines: list[Line] = []
-    for item in claims.figure2(artefact, found):
-        p = item.p or (None,) * len(claim.hypotheses)
-        ends = (accuracy(item.other), accuracy(item.one))
-        lines.append((item.row, *ends, apart(item.told), *(p_value(value) for value in p), item.verdict))
-    headings = ("Row", claim.other.capitalize(), claim.one.capitalize(), "Rise along the line (95 %)")
-    return Table(
-        f"{artefact}-trend",
-        (*headings, *(f"p: {name}" for name in claim.hypotheses), "Verdict"),
-        tuple(lines),
-        "How much a straight line through all runs of a row rises from its first place to its last, the places one "
-        "step apart. Constant is only what is so between any two places: a hump that rises and falls is none; and "
-        "nothing is concluded from it where the loss of most runs at a place ended at chance. Constant accuracies of "
-        "networks that are not shown to be better than random weights may be the readout's own. A p-value below 0.05 "
-        "refutes what its heading says; those of rising and falling are two-sided, those of a column corrected for "
-        "their number.",
-    )
+_TREND = (
+    "How much accuracy rises from a row's first place to its last, the places one step apart: the linear contrast of "
+    "each seed's own runs, tested over the seeds that all places have. Constant is only what is so between any two "
+    "places, paired by seed: a hump that rises and falls is none; and nothing is concluded from it where the loss of "
+    "most runs at a place ended at chance. Constant accuracies of networks that are not shown to be better than random "
+    "weights may be the measure's own. p-values and seeds to decide are as in the tests of the tables."
+)
 
 
 def _identical(entry: Entry) -> Number:
@@ -159,13 +151,16 @@ def _number(entry: Entry | None, verdicts: dict[str, str]) -> Number:
         return Number(failed[0] if failed else NONE)
     theirs = [] if entry.paper is None else [f"paper {entry.paper}"]
     told = [] if entry.to_paper is None else [interval(entry.to_paper), verdicts[_key(entry)]]
-    return accuracy(entry.readout, below=(*theirs, *told, *failed), run=entry.cell.run)
+    return accuracy(entry.readout, below=(*theirs, *told, *_chance(entry), *failed), run=entry.cell.run)
 
 
 def _point(entry: Entry) -> Number:
-    below = ("loss at chance",) if mostly_at_chance(entry.records) else ()
-    return Number(entry.text) if entry.readout is None else accuracy(entry.readout, below=below)
+    return Number(entry.text) if entry.readout is None else accuracy(entry.readout, below=_chance(entry))
+
+
+def _chance(entry: Entry) -> tuple[str, ...]:
+    return ("loss at chance",) if mostly_at_chance(entry.records) else ()
 
 
 def _key(entry: Entry) -> str:
-    return f"{entry.row}, {MODES[entry.cell.mode]}"
+    return f"{entry.row}, {entry.training}"

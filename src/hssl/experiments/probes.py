@@ -1,4 +1,4 @@
-"""Section on linear probe and kNN beside the readout: three ways to read the same features."""
+"""Section on all measures side by side: ways to read the same features."""
 
 from __future__ import annotations
 
@@ -6,53 +6,46 @@ from collections.abc import Sequence
 
 from hssl.experiments.blocks import Line, Number, Section, Table, accuracy
 from hssl.experiments.entries import Entry
-from hssl.experiments.tables import MODES
+from hssl.experiments.tables import MEASURES
 
 
 def probes(found: Sequence[Entry]) -> Section | None:
-    """All three for every cell of the tables that has one of them."""
+    """All measures for every cell of the tables that has one of them."""
+    here = [entry for entry in found if entry.cell.artefact in ("table1", "table2")]
+    there = [measure for measure in MEASURES if any(entry.measured(measure) for entry in here)]
     lines: list[Line] = [
-        (entry.row, MODES[entry.cell.mode], *measures(entry))
-        for entry in found
-        if entry.cell.artefact in ("table1", "table2") and (entry.readout or entry.linear_probe or entry.knn)
+        (entry.row, entry.training, *(measured(entry, measure) for measure in there))
+        for entry in here
+        if any(entry.measured(measure) for measure in there)
     ]
     if not lines:
         return None
     return Section(
-        "Readout, linear probe and kNN",
+        "All measures",
         (
-            "Three ways to read the same features. The readout is the paper's measure. On MNIST it has one more layer "
+            "Ways to read the same features. The readout is the paper's measure. On MNIST it has one more layer "
             "before its linear classifier, and that layer is trained, also on random weights; on the other data it "
-            "pools and normalises. Linear probe (logistic regression) and k nearest neighbours read the pooled "
-            "features as they are; the paper has no numbers for them.",
+            "pools and normalises. Linear probe (logistic regression), 10-shot (the linear probe from ten labels a "
+            "class) and k nearest neighbours read the pooled features as they are; the paper has no numbers for them.",
         ),
-        tables=(Table("probes", ("Row", "Training", "Readout", "Linear probe", "kNN"), tuple(lines)),),
-        points=protocols(found),
+        tables=(Table("probes", ("Row", "Training", *(MEASURES[measure] for measure in there)), tuple(lines)),),
+        points=protocols(here),
     )
 
 
-def measures(entry: Entry) -> tuple[Number, ...]:
-    """Readout, linear probe and kNN of a cell's runs."""
-    return (
-        accuracy(entry.readout, run=entry.cell.run),
-        accuracy(entry.linear_probe, run=entry.cell.run, measure="linear_probe"),
-        accuracy(entry.knn, run=entry.cell.run, measure="knn"),
-    )
+def measured(entry: Entry, measure: str) -> Number:
+    """One measure of a cell's runs."""
+    return accuracy(entry.measured(measure), run=entry.cell.run, measure=measure)
 
 
 def protocols(found: Sequence[Entry]) -> tuple[str, ...]:
-    """How each of the three was measured, in the records' words; the ways of training, where they differ in it."""
-    told: dict[str, dict[str, dict[str, None]]] = {"Readout": {}, "Linear probe": {}, "kNN": {}}
+    """How each was measured, in the records' words; the ways of training, where they differ in it."""
+    told: dict[str, dict[str, dict[str, None]]] = {name: {} for name in MEASURES.values()}
     for entry in found:
         for record in entry.records:
-            measures = record.evaluation
-            for name, measure in (
-                ("Readout", measures.readout),
-                ("Linear probe", measures.linear_probe),
-                ("kNN", measures.knn),
-            ):
-                if measure is not None:
-                    told[name].setdefault(measure.protocol, {})[MODES[entry.cell.mode]] = None
+            for measure, name in MEASURES.items():
+                if (result := getattr(record.evaluation, measure)) is not None:
+                    told[name].setdefault(result.protocol, {})[entry.training] = None
     return tuple(
         f"{name} ({', '.join(modes)}): {protocol}" if len(by_protocol) > 1 else f"{name}: {protocol}"
         for name, by_protocol in told.items()

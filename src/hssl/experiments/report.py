@@ -1,19 +1,21 @@
 """The report: one page that holds everything, and the table in the README, both made from records alone."""
 
 import html
-import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hssl.experiments import paper
+from hssl.experiments.blocks import interval, signed
 from hssl.experiments.curves import row_curves
+from hssl.experiments.differences import difference
 from hssl.experiments.limits import WHAT_WAS_COMPARED, budget_statement, in_paper
 from hssl.experiments.page import document, figure, legend, prose, table
 from hssl.experiments.plots import accuracy_bars, equivariance_errors
 from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import (
+    HOW_MEASURED,
     MEASURES,
     MODES,
     NONE,
@@ -73,7 +75,7 @@ def _results(rows: Sequence[Row]) -> str:
     statements = "".join(f"<li>{prose(text)}</li>" for text in budget_statement(records))
     return (
         f'<h2>Results</h2><div class="scroll">{to_html(rows)}</div>'
-        f'<p class="caption">{prose(MEASURES)}</p><p class="caption">{prose(provenance(records))}</p>'
+        f'<p class="caption">{prose(HOW_MEASURED)}</p><p class="caption">{prose(provenance(records))}</p>'
         f'<div class="note"><h3>What this budget shows, and what it does not</h3><ul>{statements}</ul></div>'
     )
 
@@ -92,16 +94,14 @@ def _accuracy_plots(cells: dict[Cell, list[Row]]) -> str:
 
 
 def _agreement(rows: Sequence[Row]) -> str:
-    """H-SSL minus A-SSL with its standard error (Welch), where both have one row."""
+    """H-SSL minus A-SSL with its 95 % interval, paired by seed, where both have one row."""
     pair = [[row.readout for row in rows if row.mode == mode] for mode in ("h-ssl", "a-ssl")]
-    if any(len(found) != 1 for found in pair) or pair[0][0] is None or pair[1][0] is None:
+    if any(len(found) != 1 or found[0] is None for found in pair):
         return ""
-    h, a = pair[0][0], pair[1][0]
-    error = ""
-    if h.std is not None and a.std is not None:
-        error = f" ± {math.sqrt(h.std**2 / h.count + a.std**2 / a.count):.1f}"
-    difference = f"{h.mean - a.mean:+.1f}".replace("-", "−")
-    return f"H-SSL − A-SSL: {difference}{error} points{' (± standard error)' if error else ''}"
+    (h,), (a,) = pair
+    if (told := difference(h, a)) is not None:
+        return f"H-SSL − A-SSL: {interval(told)} points (95 %, paired by seed)"
+    return "" if h is None or a is None else signed(f"H-SSL − A-SSL: {h.mean - a.mean:+z.1f} points")
 
 
 def _learning_curves(cells: dict[Cell, list[Row]]) -> str:
@@ -230,12 +230,8 @@ def _environment(records: Sequence[RunRecord]) -> str:
     protocols = dict.fromkeys(
         f"{name}: {measure.protocol}"
         for record in records
-        for name, measure in (
-            ("Readout", record.evaluation.readout),
-            ("Linear probe", record.evaluation.linear_probe),
-            ("kNN", record.evaluation.knn),
-        )
-        if measure is not None
+        for field, name in MEASURES.items()
+        if (measure := getattr(record.evaluation, field)) is not None
     )
     told = "".join(f"<li>{prose(text)}</li>" for text in protocols)
     runs = "".join(

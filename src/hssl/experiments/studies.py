@@ -10,7 +10,7 @@ from hssl.experiments.beyond import STUDIES, Study
 from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, p_value
 from hssl.experiments.claims import EQUALITY, STRUCTURE, Claim, Tested
 from hssl.experiments.entries import TITLES, Entry
-from hssl.experiments.tables import MODES, NONE
+from hssl.experiments.tables import MEASURES, MODES, NONE, within_a_sentence
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,16 @@ def compare(study: Study, here: Sequence[Entry]) -> list[Comparison]:
         for other in others
         if other in variants
     ]
-    claim = Claim(study.title, "the variant", base, EQUALITY, claims.EQUAL_OR_NOT)
+    claim = Claim(study.title, "the variant", base, EQUALITY, claims.EQUAL_OR_NOT, learned=True)
     rows = [
-        (entry.cell.run, entry.readout, None if first is None else first.readout) for _, _, _, entry, first in pairs
+        claims.Sides(
+            entry.cell.run,
+            (entry.readout, None if first is None else first.readout),
+            [entry] if first is None else [entry, first],
+        )
+        for _, _, _, entry, first in pairs
     ]
-    return [
-        Comparison(*pair, claims.unless_untrained(tested, [side for side in pair[3:] if side is not None]))
-        for pair, tested in zip(pairs, claims.assess(claim, rows), strict=True)
-    ]
+    return [Comparison(*pair, tested) for pair, tested in zip(pairs, claims.assess(claim, rows), strict=True)]
 
 
 def _by_place(here: Sequence[Entry]) -> dict[tuple[str, str], dict[str, Entry]]:
@@ -81,9 +83,9 @@ def studies(found: Sequence[Entry]) -> Section | None:
     return Section(
         TITLES["beyond"],
         (
-            "Each study changes one thing and keeps the rest. Test accuracies in percent: the readout, below it linear "
-            "probe and kNN. Differences are of the readout, tested as above and corrected over a study. The variants' "
-            "equivariance errors are in the section before this one.",
+            "Each study changes one thing and keeps the rest. Test accuracies in percent: the readout, below it the "
+            "other measures. Differences are of the readout, paired by seed, tested as above and corrected over a "
+            "study. The variants' equivariance errors are in the section before this one.",
         ),
         parts=tuple(parts),
     )
@@ -102,7 +104,7 @@ def _several(study: Study, here: Sequence[Entry]) -> Section:
         lines.append(tuple(line))
     heads = ["Row", "Training", *study.variants]
     for other in others:
-        heads += [f"{other} − {base}", *(f"p: {name}" for name in EQUALITY), "Verdict"]
+        heads += [f"{other} − {base}", *(f"p: {test.name}" for test in EQUALITY), "Verdict"]
     table = Table(f"study-{study.name}", tuple(heads), tuple(lines), f"Source: {study.source}.")
     return Section(study.title, (study.question,), tables=(table,))
 
@@ -112,10 +114,9 @@ def _one(study: Study, here: Sequence[Entry]) -> Section:
     by_mode = {entry.cell.mode: entry for entry in here}
     points: tuple[str, ...] = ()
     if {"a-ssl", "h-ssl"} <= by_mode.keys():
-        pair = (by_mode["h-ssl"].row, by_mode["h-ssl"].readout, by_mode["a-ssl"].readout)
-        sides = [by_mode["h-ssl"], by_mode["a-ssl"]]
-        tested = [claims.unless_untrained(item, sides) for item in claims.assess(STRUCTURE, [pair])]
-        points = tuple(claims.sentence(STRUCTURE, item) for item in tested)
+        of = (by_mode["h-ssl"], by_mode["a-ssl"])
+        sides = claims.Sides(of[0].row, tuple(entry.readout for entry in of), of)
+        points = tuple(claims.sentence(STRUCTURE, item) for item in claims.assess(STRUCTURE, [sides]))
     heads = ("Row", "Training", *study.variants)
     table = Table(f"study-{study.name}", heads, tuple(lines), f"Source: {study.source}.")
     return Section(study.title, (study.question,), points, tables=(table,))
@@ -125,6 +126,10 @@ def _measures(entry: Entry | None) -> Number:
     """The readout, and below it what else was read from the same features."""
     if entry is None or entry.readout is None:
         return Number(NONE if entry is None else entry.text)
-    others = [f"{name} {found}" for name, found in (("linear probe", entry.linear_probe), ("kNN", entry.knn)) if found]
+    others = [
+        f"{within_a_sentence(measure)} {found}"
+        for measure in MEASURES
+        if measure != "readout" and (found := entry.measured(measure))
+    ]
     failed = [f"{entry.failed} failed"] if entry.failed else []
     return accuracy(entry.readout, below=(*others, *failed), run=entry.cell.run)

@@ -8,10 +8,10 @@ import json
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -29,6 +29,13 @@ MODES = {
     "frozen": "Frozen",
     "supervised": "Supervised",
 }
+MEASURES: Mapping[str, str] = {
+    "readout": "Readout",
+    "linear_probe": "Linear probe",
+    "knn": "kNN",
+    "few_labels": "10-shot",
+}
+"""Ways to read the same features: the field of an evaluation, and its name for people."""
 DATASETS = {"digits": "Digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "tiny-imagenet": "Tiny ImageNet"}
 _TRANSFORMATIONS = ("rotation", "translation", "scale")
 NONE = "–"
@@ -36,22 +43,45 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and sample standard deviation (n - 1 in the denominator; None for a single value) of `count` values."""
+    """Mean and sample standard deviation (n - 1 in the denominator; None for a single value) of `count` values.
+
+    `by_seed` has the values where they are those of runs; the paper's are not known. It is no part of what is equal.
+    """
 
     mean: float
     std: float | None
     count: int
+    by_seed: Mapping[int, float] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return f"{self.mean:.1f} ± {NONE if self.std is None else f'{self.std:.1f}'}"
 
 
-def summarise(values: Iterable[float | None]) -> Summary | None:
-    """The summary of the values that are there; None where there is none."""
-    there = [value for value in values if value is not None]
+def summarise(values: Iterable[float | None] | Mapping[int, float | None]) -> Summary | None:
+    """The summary of the values that are there, by seed where they are a mapping; None where there is none."""
+    by_seed = (
+        {seed: value for seed, value in values.items() if value is not None} if isinstance(values, Mapping) else {}
+    )
+    there = [value for value in (values.values() if isinstance(values, Mapping) else values) if value is not None]
     if not there:
         return None
-    return Summary(statistics.fmean(there), statistics.stdev(there) if len(there) > 1 else None, len(there))
+    return Summary(statistics.fmean(there), statistics.stdev(there) if len(there) > 1 else None, len(there), by_seed)
+
+
+def measured(records: Iterable[RunRecord], measure: str) -> Summary | None:
+    """The accuracies of runs by one of `MEASURES`, each of a seed of its own."""
+    return summarise({record.seed: accuracy_of(record, measure) for record in records})
+
+
+def within_a_sentence(measure: str) -> str:
+    """The name of one of `MEASURES` where it does not stand first: 'linear probe', 'kNN'."""
+    return MEASURES[measure] if measure == "knn" else MEASURES[measure].lower()
+
+
+def accuracy_of(record: RunRecord, measure: str) -> float | None:
+    """In percent; None where it was not measured."""
+    result = getattr(record.evaluation, measure)
+    return None if result is None else float(result.accuracy)
 
 
 @dataclass(frozen=True)
@@ -97,18 +127,38 @@ class Row:
     cell: Cell
     mode: str
     records: tuple[RunRecord, ...]
-    readout: Summary | None
-    linear_probe: Summary | None
-    knn: Summary | None
-    wall_seconds: Summary | None
     paper: Summary | None
     """The paper's number for this cell; None where it has none."""
+    variant: str
+    """What sets it apart from another row of the same cell and mode in a word; empty where nothing does."""
     note: str
-    """In what this row differs from another of the same cell and mode; which runs were interrupted."""
+    """In what else this row differs from another of the same cell and mode; which runs were interrupted."""
 
     @property
     def mode_name(self) -> str:
-        return MODES[self.mode]
+        """'H-SSL', 'H-SSL, any pairs'."""
+        return training(self.mode, self.variant)
+
+    @property
+    def readout(self) -> Summary | None:
+        return self.measured("readout")
+
+    @property
+    def wall_seconds(self) -> Summary | None:
+        return summarise(record.wall_seconds for record in self.records)
+
+    def measured(self, measure: str) -> Summary | None:
+        """The accuracies by one of `MEASURES`."""
+        return measured(self.records, measure)
+
+
+def training(mode: str, variant: str | None = None) -> str:
+    """How a way of training is called."""
+    return f"{MODES[mode]}, {variant}" if variant else MODES[mode]
+
+
+ANY_PAIRS = "any pairs"
+"""What H-SSL without a largest distance between g1 and g2 is called where there is one with a largest distance too."""
 
 
 def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
@@ -136,27 +186,20 @@ def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
                     f"two records are of the same run: {runs[0].recipe}, seed {twice}",
                     remedy="keep one of them; counting a seed twice would make the spread look smaller than it is",
                 )
-            notes = [f"{name} {told_apart[name][groups.index(group)]}" for name in told_apart]
+            of_this = {name: values[groups.index(group)] for name, values in told_apart.items()}
+            variant = ANY_PAIRS if of_this.get(_DISTANCE, 0) is None else ""
+            notes = [f"{name} {value}" for name, value in of_this.items() if not (variant and name == _DISTANCE)]
             notes += [
                 f"seed {record.seed} interrupted at epoch {record.evaluation.epoch} "
                 f"of {record.configuration['trainer']['epochs']}"
                 for record in runs
                 if not record.evaluation.complete
             ]
-            rows.append(
-                Row(
-                    cell,
-                    mode,
-                    runs,
-                    summarise(_accuracy(record, "readout") for record in runs),
-                    summarise(_accuracy(record, "linear_probe") for record in runs),
-                    summarise(_accuracy(record, "knn") for record in runs),
-                    summarise(record.wall_seconds for record in runs),
-                    _paper(cell, mode),
-                    "; ".join(notes),
-                )
-            )
+            rows.append(Row(cell, mode, runs, _paper(cell, mode), variant, "; ".join(notes)))
     return rows
+
+
+_DISTANCE = "views.max_distance"
 
 
 def differing_fields(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
@@ -177,10 +220,11 @@ def common_fields(records: Sequence[RunRecord]) -> dict[str, Any]:
     }
 
 
-MEASURES = (
+HOW_MEASURED = (
     "Test accuracy in percent of the last epoch, mean ± sample standard deviation over the runs "
-    f"({NONE} after ±: a single run). Readout is the measure of the paper and the headline; linear probe (logistic "
-    "regression) and kNN read the same frozen features and are not comparable with the paper's column."
+    f"({NONE} after ±: a single run). Readout is the measure of the paper and trains a network of its own; linear "
+    "probe (logistic regression), kNN and 10-shot (the linear probe from ten labels a class), as far as they are "
+    "here, read the same frozen features as they are and are not comparable with the paper's column."
 )
 
 
@@ -207,51 +251,65 @@ def provenance(records: Sequence[RunRecord]) -> str:
     )
 
 
-HEADINGS = ("Data", "Transformation", "Backbone", "Training", "Readout", "Paper", "Linear probe", "kNN", "Runs")
+_NAMES = ("Data", "Transformation", "Backbone", "Training")
+
+
+def _columns(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """Headings with their texts by row; a measure that no run has is left out, but for the first three."""
+    columns = [("Readout", [_text(row.readout) for row in rows]), ("Paper", [_text(row.paper) for row in rows])]
+    for measure, name in MEASURES.items():
+        found = [row.measured(measure) for row in rows]
+        if measure != "readout" and (any(found) or measure != "few_labels"):
+            columns.append((name, [_text(summary) for summary in found]))
+    return [*columns, ("Runs", [str(len(row.records)) for row in rows])]
 
 
 def to_rich(rows: Sequence[Row]) -> RenderableType:
     """For the terminal: a table a cell, its columns under those of the one before; 80 columns are enough."""
     noted = any(row.note for row in rows)
-    printed = any(row.paper for row in rows)
-    widths = {"Training": 10, "Readout": 10, "Paper": 10, "Linear probe": 12, "kNN": 10, "Runs": 4}
-    columns = {name: width for name, width in widths.items() if printed or name != "Paper"}
+    columns = _columns(rows)
+    if not any(row.paper for row in rows):
+        columns = [column for column in columns if column[0] != "Paper"]
     parts: list[RenderableType] = []
     for cell in dict.fromkeys(row.cell for row in rows):
         table = Table(title=str(cell), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
-        for name, width in columns.items():
-            side: Literal["left", "right"] = "left" if name == "Training" else "right"
+        table.add_column("Training", min_width=10)
+        for name, _ in columns:
+            width = 4 if name == "Runs" else max(10, len(name))
             style = "bold" if name == "Readout" else ""
-            table.add_column(name, justify=side, style=style, min_width=width, no_wrap=True)
+            table.add_column(name, justify="right", style=style, min_width=width, no_wrap=True)
         if noted:
             table.add_column("Note")
-        for row in rows:
+        for number, row in enumerate(rows):
             if row.cell == cell:
-                texts = dict(zip(HEADINGS, _texts(row), strict=True))
-                table.add_row(*(texts[name] for name in columns), *([row.note] if noted else []))
+                texts = [values[number] for _, values in columns]
+                table.add_row(row.mode_name, *texts, *([row.note] if noted else []))
         parts.append(table)
-    return Group(*parts, Text(MEASURES))
+    return Group(*parts, Text(HOW_MEASURED))
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """The table and its caption in Markdown."""
     records = [record for row in rows for record in row.records]
     noted = any(row.note for row in rows)
+    columns = _columns(rows)
     lines = [
-        "| " + " | ".join([*HEADINGS, *(["Note"] if noted else [])]) + " |",
-        "|" + "---|" * 4 + "---:|" * 5 + ("---|" if noted else ""),
+        "| " + " | ".join([*_NAMES, *(name for name, _ in columns), *(["Note"] if noted else [])]) + " |",
+        "|" + "---|" * 4 + "---:|" * len(columns) + ("---|" if noted else ""),
     ]
-    for row in rows:
-        texts = list(_texts(row))
-        texts[4] = f"**{texts[4]}**" if row.readout else texts[4]
-        lines.append("| " + " | ".join([*texts, *([row.note] if noted else [])]) + " |")
-    return "\n".join([*lines, "", MEASURES, "", provenance(records)])
+    for number, row in enumerate(rows):
+        texts = [values[number] for _, values in columns]
+        texts[0] = f"**{texts[0]}**" if row.readout else texts[0]
+        names = (row.cell.dataset_name, row.cell.transformation, row.cell.backbone_name, row.mode_name)
+        lines.append("| " + " | ".join([*names, *texts, *([row.note] if noted else [])]) + " |")
+    return "\n".join([*lines, "", HOW_MEASURED, "", provenance(records)])
 
 
 def to_html(rows: Sequence[Row]) -> str:
     """The table as HTML: one body a cell, with the cell's name as its heading."""
     noted = any(row.note for row in rows)
-    headings = [*HEADINGS[3:], *(["Note"] if noted else [])]
+    columns = _columns(rows)
+    headings = ["Training", *(name for name, _ in columns), *(["Note"] if noted else [])]
     parts = ['<table class="results"><thead><tr>']
     parts += [f'<th scope="col">{heading}</th>' for heading in headings]
     parts.append("</tr></thead>")
@@ -259,11 +317,13 @@ def to_html(rows: Sequence[Row]) -> str:
         parts.append(
             f'<tbody><tr class="cell"><th colspan="{len(headings)}" scope="rowgroup">{html.escape(str(cell))}</th></tr>'
         )
-        for row in rows:
+        for number, row in enumerate(rows):
             if row.cell != cell:
                 continue
             # The spread is a part of its own, so that a narrow screen can put it under its mean.
-            texts = [re.sub("(± .*)", r'<span class="std">\1</span>', html.escape(text)) for text in _texts(row)[4:]]
+            texts = [
+                re.sub("(± .*)", r'<span class="std">\1</span>', html.escape(values[number])) for _, values in columns
+            ]
             note = f"<td>{html.escape(row.note)}</td>" if noted else ""
             parts.append(
                 f'<tr data-mode="{row.mode}">'
@@ -277,21 +337,8 @@ def to_html(rows: Sequence[Row]) -> str:
     return "".join([*parts, "</table>"])
 
 
-def _texts(row: Row) -> tuple[str, ...]:
-    numbers = (row.readout, row.paper, row.linear_probe, row.knn)
-    return (
-        row.cell.dataset_name,
-        row.cell.transformation,
-        row.cell.backbone_name,
-        row.mode_name,
-        *(NONE if number is None else str(number) for number in numbers),
-        str(len(row.records)),
-    )
-
-
-def _accuracy(record: RunRecord, measure: str) -> float | None:
-    result = getattr(record.evaluation, measure)
-    return None if result is None else float(result.accuracy)
+def _text(number: Summary | None) -> str:
+    return NONE if number is None else str(number)
 
 
 def _paper(cell: Cell, mode: str) -> Summary | None:
@@ -312,10 +359,14 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def listed(words: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
 def _values(values: Iterable[Any]) -> str:
     """Every value once, ascending: '1', '6 and 12', '0, 1 and 2'."""
-    ordered = [f"{value:,}" if isinstance(value, int) else str(value) for value in _ascending(values)]
-    return ordered[0] if len(ordered) == 1 else ", ".join(ordered[:-1]) + " and " + ordered[-1]
+    return listed([f"{value:,}" if isinstance(value, int) else str(value) for value in _ascending(values)])
 
 
 def _ascending(values: Iterable[Any]) -> list[Any]:

@@ -1,10 +1,13 @@
 """kNN votes by cosine distance, nearer neighbours more."""
 
+import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import KNeighborsClassifier
 
 from hssl.errors import DataError
-from hssl.evaluation.knn import knn
+from hssl.evaluation.knn import _vote, knn
+from hssl.evaluation.labelled_features import labelled
 
 
 def directions(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -39,11 +42,52 @@ def test_the_vote_equals_the_definition() -> None:
     assert knn(train, labels, test, truth, neighbours=1).accuracy != pytest.approx(expected, abs=1e-4)
 
 
+def features_of(kind: str, count: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "tied":
+        # Along the axes: distances are exactly 0 or 1.
+        return 2 * torch.eye(9)[torch.randint(9, (count,), generator=generator)]
+    # Wide enough that no two of them lie along one axis behind a ReLU: equal features would tie for the last place.
+    features = torch.randn(count, 40, generator=generator)
+    return features.relu() if kind == "behind a ReLU" else features
+
+
+@pytest.mark.parametrize("kind", ["any", "behind a ReLU", "tied"])
+@pytest.mark.parametrize("block", [1, 4_000, 2**24])
+def test_the_vote_equals_that_of_scikit_learn(kind: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hssl.evaluation.knn._BLOCK", block)
+    generator = torch.Generator().manual_seed(2)
+    train, test = features_of(kind, 400, 0), features_of(kind, 300, 1)
+    labels, truth = (torch.randint(4, (count,), generator=generator) * 3 + 1 for count in (400, 300))
+    train[5] = 0
+    if kind == "tied":
+        test[7] = 0
+    # With ties, which of the equal neighbours are the nearest is anyone's choice: all of them are asked.
+    neighbours = 400 if kind == "tied" else 11
+    twin = KNeighborsClassifier(n_neighbors=neighbours, metric="cosine", weights="distance", algorithm="brute")
+    twin.fit(train.numpy(), labels.numpy())
+    given = _vote(labelled(train, labels, "training"), labelled(test, truth, "test"), neighbours)
+    assert np.array_equal(given, twin.predict(test.numpy()))
+    accuracy = knn(train, labels, test, truth, neighbours=neighbours).accuracy
+    assert accuracy == pytest.approx(100 * twin.score(test.numpy(), truth.numpy()))
+    # The control: the vote without weights is another one.
+    twin.set_params(weights="uniform")
+    assert not np.array_equal(given, twin.predict(test.numpy()))
+
+
 def test_an_example_is_its_own_nearest_neighbour() -> None:
     """A distance of zero outweighs all others and does not divide by zero."""
     generator = torch.Generator().manual_seed(0)
     features, labels = torch.randn(100, 6, generator=generator), torch.randint(2, (100,), generator=generator)
     assert knn(features, labels, features, labels, neighbours=20).accuracy == 100
+
+
+def test_examples_at_no_distance_vote_alone_and_count_one_each() -> None:
+    """Two against one, however many others there are: neither a large weight nor an infinite one would say so."""
+    axes = torch.eye(2)
+    features = torch.cat([axes[[0, 0, 0]] * 2, axes[[1] * 3000]])
+    labels = torch.tensor([1, 1, 0] + [0] * 3000)
+    assert knn(features, labels, axes[:1], torch.tensor([1]), neighbours=3003).accuracy == 100
 
 
 def test_bad_input_is_named() -> None:

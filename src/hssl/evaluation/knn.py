@@ -1,10 +1,16 @@
 """k nearest neighbours on frozen features: a measure that has nothing to train."""
 
-from sklearn.neighbors import KNeighborsClassifier
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from hssl.errors import DataError
-from hssl.evaluation.labelled_features import ProbeResult, check_same_width, labelled
+from hssl.evaluation.labelled_features import LabelledFeatures, ProbeResult, check_same_width, labelled
+
+# Cosines at once: 64 MiB.
+_BLOCK = 2**24
 
 
 def knn(
@@ -17,7 +23,9 @@ def knn(
 ) -> ProbeResult:
     """Accuracy of a vote of the nearest training examples in cosine distance, each with the weight 1 / distance.
 
-    Distances are computed in blocks, so that 10,000 test examples against 60,000 stay within about a gigabyte.
+    What scikit-learn's KNeighborsClassifier gives with these settings, and the twin in the tests: training examples at
+    distance 0 vote alone, and of classes with equal votes the first wins. It partitions whole rows of distances, which
+    costs more than the distances where features are narrow; here only the k largest cosines leave a block.
 
     Args:
         train_features, test_features: [N, D], from a frozen network.
@@ -36,9 +44,28 @@ def knn(
             accepted=f"1 to {len(train)}",
             remedy="set evaluation.knn_neighbours, or train on more images",
         )
-    model = KNeighborsClassifier(n_neighbors=neighbours, metric="cosine", weights="distance", algorithm="brute")
-    model.fit(train.features, train.labels)
     return ProbeResult(
-        100.0 * float(model.score(test.features, test.labels)),
+        100.0 * float((_vote(train, test, neighbours) == test.labels).mean()),
         f"{neighbours} nearest neighbours, cosine distance, weighted by 1/distance, {len(train)} training images",
     )
+
+
+def _vote(train: LabelledFeatures, test: LabelledFeatures, neighbours: int) -> NDArray[np.int64]:
+    """The class that each test example is given, int64 [N]."""
+    names, classes = np.unique(train.labels, return_inverse=True)
+    class_of = torch.from_numpy(classes)
+    among, asking = _unit(train), _unit(test)
+    given = []
+    for rows in torch.split(asking, max(1, _BLOCK // len(among))):
+        cosine, index = (rows @ among.T).topk(neighbours, dim=1, sorted=False)
+        distance = (1 - cosine).clamp(min=0).double()
+        equal = distance == 0
+        weight = torch.where(equal.any(dim=1, keepdim=True), equal.double(), 1 / distance)
+        votes = torch.zeros(len(rows), len(names), dtype=torch.float64).scatter_add_(1, class_of[index], weight)
+        # NumPy promises the first of equals, torch promises none.
+        given.append(names[votes.numpy().argmax(axis=1)])
+    return np.concatenate(given)
+
+
+def _unit(data: LabelledFeatures) -> Tensor:
+    return functional.normalize(torch.from_numpy(data.features), dim=1, eps=torch.finfo(torch.float32).tiny)

@@ -57,11 +57,11 @@ def tasks(root: str | None = None) -> list[Task]:
 def accuracy(record: RunRecord) -> float:
     """The mean of linear probe, kNN and the probe from few labels, in percent."""
     measures = [getattr(record.evaluation, name) for name in MEASURES]
-    return mean(measure.accuracy for measure in measures)
+    return float(mean(measure.accuracy for measure in measures))
 
 
 def scores(records: Mapping[str, RunRecord]) -> dict[str, dict[str, float]]:
-    """By candidate and 'row-mode', the accuracy on held-out images; candidates without all of their runs are left out."""
+    """By candidate and place (row-mode), the accuracy on held-out images; candidates without all runs are left out."""
     found: dict[str, dict[str, float]] = {}
     for candidate in CANDIDATES:
         names = {f"{row}-{mode}": f"{row}-{mode}-{candidate}-{BUDGET}-seed{SEED}" for row in ROWS for mode in MODES}

@@ -19,7 +19,7 @@ def directions(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_directions_are_told_apart_whatever_the_length() -> None:
-    result = knn(*directions(500), *directions(200, seed=1))
+    result = knn(*directions(500), *directions(200, seed=1), standardise=False)
     assert result.accuracy > 98
     assert result.protocol.startswith("20 nearest neighbours")
 
@@ -27,7 +27,7 @@ def test_directions_are_told_apart_whatever_the_length() -> None:
 def test_shuffled_labels_give_chance() -> None:
     (features, labels), test = directions(2000), directions(1000, seed=1)
     shuffled = labels[torch.randperm(2000, generator=torch.Generator().manual_seed(5))]
-    assert knn(features, shuffled, *test).accuracy == pytest.approx(20, abs=8)
+    assert knn(features, shuffled, *test, standardise=False).accuracy == pytest.approx(20, abs=8)
 
 
 def test_the_vote_equals_the_definition() -> None:
@@ -38,8 +38,12 @@ def test_the_vote_equals_the_definition() -> None:
     nearest, index = distance.topk(7, largest=False)
     votes = torch.zeros(801, 3).scatter_add_(1, labels[index], 1 / nearest)
     expected = 100 * (votes.argmax(1) == truth).float().mean().item()
-    assert knn(train, labels, test, truth, neighbours=7).accuracy == pytest.approx(expected, abs=1e-4)
-    assert knn(train, labels, test, truth, neighbours=1).accuracy != pytest.approx(expected, abs=1e-4)
+    assert knn(train, labels, test, truth, neighbours=7, standardise=False).accuracy == pytest.approx(
+        expected, abs=1e-4
+    )
+    assert knn(train, labels, test, truth, neighbours=1, standardise=False).accuracy != pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 def features_of(kind: str, count: int, seed: int) -> torch.Tensor:
@@ -68,7 +72,7 @@ def test_the_vote_equals_that_of_scikit_learn(kind: str, block: int, monkeypatch
     twin.fit(train.numpy(), labels.numpy())
     given = _vote(labelled(train, labels, "training"), labelled(test, truth, "test"), neighbours)
     assert np.array_equal(given, twin.predict(test.numpy()))
-    accuracy = knn(train, labels, test, truth, neighbours=neighbours).accuracy
+    accuracy = knn(train, labels, test, truth, neighbours=neighbours, standardise=False).accuracy
     assert accuracy == pytest.approx(100 * twin.score(test.numpy(), truth.numpy()))
     # The control: the vote without weights is another one.
     twin.set_params(weights="uniform")
@@ -87,7 +91,23 @@ def test_examples_at_no_distance_vote_alone_and_count_one_each() -> None:
     axes = torch.eye(2)
     features = torch.cat([axes[[0, 0, 0]] * 2, axes[[1] * 3000]])
     labels = torch.tensor([1, 1, 0] + [0] * 3000)
-    assert knn(features, labels, axes[:1], torch.tensor([1]), neighbours=3003).accuracy == 100
+    assert knn(features, labels, axes[:1], torch.tensor([1]), neighbours=3003, standardise=False).accuracy == 100
+
+
+def test_a_feature_counts_the_same_whatever_its_size_and_mean() -> None:
+    generator = torch.Generator().manual_seed(3)
+    labels, truth = (torch.randint(4, (count,), generator=generator) for count in (400, 200))
+    train, test = (
+        torch.eye(8)[part] + 0.3 * torch.randn(len(part), 8, generator=generator) for part in (labels, truth)
+    )
+    shift, size = torch.full((8,), 50.0), torch.logspace(-3, 3, 8)
+    moved = [(part + shift) * size for part in (train, test)]
+    plain = knn(train, labels, test, truth)
+    assert knn(moved[0], labels, moved[1], truth).accuracy == pytest.approx(plain.accuracy, abs=1)
+    assert plain.accuracy > 95
+    # The control: raw cosines see little but the common shift.
+    assert knn(moved[0], labels, moved[1], truth, standardise=False).accuracy < 60
+    assert "standardised" in plain.protocol
 
 
 def test_bad_input_is_named() -> None:

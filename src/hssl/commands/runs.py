@@ -144,7 +144,13 @@ def _print_evaluation(result: Mapping[str, Any]) -> None:
         print("equivariance: not measured")
 
 
-_ACCURACIES = {"readout": "readout", "linear_probe": "linear probe", "knn": "kNN", "few_labels": "few labels"}
+_ACCURACIES = {
+    "readout": "readout",
+    "linear_probe": "linear probe",
+    "knn": "kNN",
+    "few_labels": "few labels",
+    "knn_raw": "kNN, raw",
+}
 _LABEL_FREE = {
     "neighbour_agreement": ("neighbours kept", "share of nearest neighbours that a transformed copy keeps", 100, " %"),
     "effective_rank": ("effective rank", "directions that the features use", 1, ""),

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +21,7 @@ def knn(
     test_labels: Tensor | None,
     *,
     neighbours: int = 20,
+    standardise: bool = True,
 ) -> ProbeResult:
     """Accuracy of a vote of the nearest training examples in cosine distance, each with the weight 1 / distance.
 
@@ -31,6 +33,9 @@ def knn(
         train_features, test_features: [N, D], from a frozen network.
         train_labels, test_labels: [N].
         neighbours: k, at most the number of training examples.
+        standardise: give each feature mean 0 and variance 1 over the training examples, as the linear probe does. A
+            feature's size is its BatchNorm's choice and says nothing about images, and features behind a ReLU share a
+            mean that raw cosines hardly see past. Without it, the angles are those of the features as they are.
 
     Raises:
         DataError: as for the linear probe, or more neighbours than training examples.
@@ -44,9 +49,14 @@ def knn(
             accepted=f"1 to {len(train)}",
             remedy="set evaluation.knn_neighbours, or train on more images",
         )
+    if standardise:
+        scaler = StandardScaler().fit(train.features)
+        train, test = (LabelledFeatures(scaler.transform(part.features), part.labels) for part in (train, test))
+    kind = "standardised" if standardise else "raw"
     return ProbeResult(
         100.0 * float((_vote(train, test, neighbours) == test.labels).mean()),
-        f"{neighbours} nearest neighbours, cosine distance, weighted by 1/distance, {len(train)} training images",
+        f"{neighbours} nearest neighbours of {kind} frozen features, cosine distance, weighted by 1/distance, "
+        f"{len(train)} training images",
     )
 
 

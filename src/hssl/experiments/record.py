@@ -56,6 +56,8 @@ class Evaluation(_Part):
     readout: Measure | None = None
     linear_probe: Measure | None = None
     knn: Measure | None = None
+    knn_raw: Measure | None = None
+    """Nearest neighbours of features that are not standardised."""
     few_labels: Measure | None = None
     """The linear probe from a few labels a class."""
     label_free: dict[str, Any] | None = None

@@ -23,7 +23,7 @@ from hssl.evaluation.readout import fit_readout, readout_accuracy
 from hssl.training.build import build_readout
 from hssl.training.module import SSLModule
 
-ACCURACIES = ("readout", "linear_probe", "knn", "few_labels")
+ACCURACIES = ("readout", "linear_probe", "knn", "few_labels", "knn_raw")
 """Measures in percent, in the order of reports."""
 _CHUNK = 256
 _READOUT_BATCH = 256
@@ -55,6 +55,7 @@ def measure(module: SSLModule, train: Store, test: Store, told: Callable[[str], 
         neighbours = min(settings.knn_neighbours, len(fitted_on))
         figures["linear_probe"] = asdict(linear_probe(*arguments, max_train=most, seed=seed))
         figures["knn"] = asdict(knn(*arguments, neighbours=neighbours))
+        figures["knn_raw"] = asdict(knn(*arguments, neighbours=neighbours, standardise=False))
         figures["few_labels"] = asdict(few_labels(*arguments, per_class=settings.few_labels))
     told("measures that need no labels")
     images = min(settings.label_free_images, len(test))

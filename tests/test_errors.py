@@ -42,3 +42,10 @@ def test_nearest_names_the_near_word_or_the_way_to_all_of_them() -> None:
     assert nearest("zzz", ["b", "a"], "see the list") == "see the list"
     assert nearest("zzz", ["b", "a"], "") == ""
     assert nearest("a1", ["b1", "a1x"], "see the list") == "did you mean 'a1x'?"
+
+
+def test_of_a_dotted_name_the_last_part_tells_which_is_near() -> None:
+    known = ["optimizer.name", "optimizer.learning_rate", "trainer.epochs", "optimizer.momentum"]
+    assert nearest("optimizer.lrr", known) == "did you mean 'optimizer.learning_rate'?"
+    assert nearest("optimizer.nam", known) == "did you mean 'optimizer.name'?"
+    assert nearest("trainr.epochs", known) == "did you mean 'trainer.epochs'?"

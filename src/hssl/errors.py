@@ -58,7 +58,11 @@ class RunFolderError(HsslError, OSError):
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
     """A remedy that names the known word nearest to `word`; `otherwise` replaces the whole list where none is near."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.5)
+    # Of a dotted name the section is mostly right, and as long as the rest: only the last part tells fields apart.
+    section, _, last = word.rpartition(".")
+    siblings = [name.rpartition(".")[2] for name in names if section and name.rpartition(".")[0] == section]
+    close = [f"{section}.{name}" for name in get_close_matches(last, siblings, n=1, cutoff=0.35)]
+    close = close or get_close_matches(word, names, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
     if otherwise is not None:

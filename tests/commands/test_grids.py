@@ -39,8 +39,9 @@ def test_the_cells_of_the_paper_are_listed_without_making_any(
     out = tmp_path / "grid"
     assert main(["reproduce", "table2", "--datasets", "mnist", "--seeds", "3", "--list", "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 8 + 2
-    assert lines[-1] == f"24 runs at the quick budget, in {out}"
+    # Two rows of four modes, and the other reading of one of them.
+    assert len(lines) == 1 + 12 + 2
+    assert lines[-1] == f"36 runs at the quick budget, in {out}"
     assert any(
         line.split() == ["table2", "mnist-translation-mlp-hssl", "58.2", "±", "0.5", "0", "of", "3"] for line in lines
     )

@@ -76,7 +76,7 @@ def test_evaluate_says_plainly_what_could_not_be_measured(
     engine.answer = {**EVALUATION, **nothing, "labels": False, "complete": False}
     assert main(["evaluate", str(run_folder)]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("not measured: the images have no labels") == 3
+    assert shown.count("not measured: the images have no labels") == 5
     assert "interrupted after epoch 3" in shown
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hssl.errors import DataError, HsslError
-from hssl.experiments.claim_tables import summary
+from hssl.experiments.claim_tables import gained, summary
 from hssl.experiments.effects import effects
 from hssl.experiments.entries import Entry, entries
 from hssl.experiments.grid_records import grid_records
@@ -74,7 +74,8 @@ def update(path: Path, parts: Mapping[str, str]) -> None:
 def _in_short(found: Sequence[Entry]) -> str:
     section = summary(found, found[0].records[0].budget)
     assert section is not None
-    return "\n".join(f"- {point}" for point in (*section.points, *chance_statements(_of_tables(found))))
+    points = (gained(found), *section.points, *chance_statements(_of_tables(found)))
+    return "\n".join(f"- {point}" for point in points if point)
 
 
 def _of_tables(found: Sequence[Entry]) -> list[RunRecord]:

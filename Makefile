@@ -52,7 +52,7 @@ results-quick: install
 BENCH ?= results/bench
 readme: install
 	$(BIN)/hssl report $(QUICK)
-	$(BIN)/python -m hssl.experiments.render $(QUICK) README.md docs/reproduction.md
+	$(BIN)/python -m hssl.experiments.render $(QUICK) README.md docs/reproduction.md docs/results.png
 	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md README.md --runs $(QUICK)/records
 
 # Every benchmark that fits a CPU, then the page in the docs. Nothing else should run on the machine meanwhile.

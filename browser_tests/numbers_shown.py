@@ -26,7 +26,7 @@ def accuracies(records: Path) -> dict[str, dict[str, list[float]]]:
         match = NAME.fullmatch(file.stem)
         assert match is not None, file
         evaluation = json.loads(file.read_text())["record"]["evaluation"]
-        for measure in ("readout", "linear_probe", "knn"):
+        for measure in ("readout", "linear_probe", "knn", "few_labels"):
             if evaluation.get(measure) is not None:
                 found[match[1]][measure].append(evaluation[measure]["accuracy"])
     return found

@@ -60,9 +60,12 @@ def test_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_finished_comparison_is_not_measured_again(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert row(images, tmp_path / "out") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "H-SSL" in told
+    assert "over 1 seed" in told
     (file,) = (tmp_path / "out" / "records").iterdir()
     first = read(file)
     monkeypatch.setattr(evaluate, "evaluate_run", lambda *_: pytest.fail("measured again"))

@@ -25,9 +25,10 @@ def label(plot: Plot) -> str:
 def test_every_row_has_its_curves(tmp_path: Path) -> None:
     section = curves(entries(grid(tmp_path, SEEDS, seeds=2)))
     assert section is not None
+    control = "MNIST · scale · CNN (6 x CHW)"
     assert [(plot.heading, label(plot)) for plot in section.plots] == [
         (row, name)
-        for row in ("MNIST · scale · SESN", "MNIST · scale · CNN (6 x CHW)")
+        for row in ("MNIST · scale · SESN", control, f"{control}, shared trunk")
         for name in ("contrastive loss", "cross-entropy", "accuracy of the readout on training images (%)")
     ]
     assert section.modes == ("a-ssl", "h-ssl", "frozen", "supervised")

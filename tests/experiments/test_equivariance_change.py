@@ -145,7 +145,7 @@ def test_variants_of_a_study_are_named(tmp_path: Path) -> None:
     tables, beyond = section.tables
     assert {line[0] for line in beyond.lines} == {"MNIST · scale · SESN, untruncated"}
     assert beyond.folded
-    assert len(tables.lines) == 8
+    assert len(tables.lines) == 12
 
 
 def test_without_a_measurement_there_is_no_section() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from experiments.fake_grid import SEEDS, grid
-from experiments.test_claims import with_any_pairs
 from hssl.experiments import claims
 from hssl.experiments.blocks import Number
 from hssl.experiments.entries import entries
@@ -15,15 +14,15 @@ from hssl.experiments.tables import MEASURES
 
 
 def test_pairs_without_a_limit_have_a_line_below_the_row(tmp_path: Path) -> None:
-    near = entries(grid(tmp_path, {}, of=(["table1"], ["mnist"], ["translation"])))
-    found = with_any_pairs(near, [80.0, 80.1, 80.3])
+    accuracies = {"mnist-translation-hssl-any-distance": [80.0, 80.1, 80.3]}
+    found = entries(grid(tmp_path, accuracies, of=(["table1"], ["mnist"], ["translation"])))
     section = table("table1", found)
     assert section is not None
     page, text = section.tables
     assert [line[2] for line in page.lines] == ["CNN", "CNN, any pairs"]
     assert [getattr(cell, "text", cell) for cell in page.lines[1][3:]] == ["–", "80.1 ± 0.2", "–", "–"]
     assert [line[1] for line in text.lines] == ["A-SSL", "H-SSL", "H-SSL, any pairs", "Frozen", "Supervised"]
-    assert "H-SSL, any pairs" in {item.row.split(", ", 1)[1] for item in claims.against_paper(found)}
+    assert "H-SSL, any pairs" in {item.row.split(": ")[1] for item in claims.against_paper(found)}
 
 
 def test_a_cell_tells_ours_the_papers_the_difference_and_the_verdict(tmp_path: Path) -> None:
@@ -36,7 +35,7 @@ def test_a_cell_tells_ours_the_papers_the_difference_and_the_verdict(tmp_path: P
     assert line[:3] == ("MNIST", "scale", "SESN")
     cell = line[3]
     assert isinstance(cell, Number)
-    verdict = next(item.verdict for item in claims.against_paper(found) if item.row == "MNIST · scale · SESN, A-SSL")
+    verdict = next(item.verdict for item in claims.against_paper(found) if item.row == "MNIST · scale · SESN: A-SSL")
     assert (cell.text, cell.detail, cell.run) == ("98.2 ± 0.2", "n 3", "mnist-scale-assl")
     assert cell.value == pytest.approx(98.2)
     assert cell.below[0] == "paper 98.6 ± 0.1"

@@ -59,14 +59,16 @@ def test_the_docs_tell_what_a_decision_does(tmp_path: Path) -> None:
 def test_it_renders_a_grids_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, record in grid(tmp_path / "runs", ACCURACIES, seeds=2, study="loss").items():
         write(record, tmp_path / "records" / f"{name}.json")
-    readme, docs = tmp_path / "README.md", tmp_path / "docs.md"
-    readme.write_text(_places("results", "in-short"))
+    readme, docs, picture = tmp_path / "README.md", tmp_path / "docs.md", tmp_path / "docs" / "results.png"
+    readme.write_text(_places("picture", "results", "in-short"))
     docs.write_text(_places("in-short", "effects", "cost"))
-    assert main([str(tmp_path), str(readme), str(docs)]) == 0
+    assert main([str(tmp_path), str(readme), str(docs), str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "(docs/results.png)" in readme.read_text()
     records = records_of(tmp_path)
     assert all(part in readme.read_text() for part in readme_parts(records).values())
     assert all(part in docs.read_text() for part in reproduction_parts(records).values())
-    assert main([str(tmp_path / "nowhere"), str(readme), str(docs)]) == 2
+    assert main([str(tmp_path / "nowhere"), str(readme), str(docs), str(picture)]) == 2
     assert "there are no records" in capsys.readouterr().err
     assert main([str(tmp_path)]) == 2
 

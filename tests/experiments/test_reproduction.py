@@ -25,7 +25,7 @@ def test_every_cells_number_is_its_records(tmp_path: Path) -> None:
     found = dict(re.findall(r'data-value="([\d.]+)" data-cell="([\w-]+)" data-measure="readout"', page))
     shown = {run: float(value) for value, run in found.items()}
     tables = [entry for entry in entries(records) if entry.cell.artefact.startswith("table")]
-    assert len(tables) == 8
+    assert len(tables) == 12
     for entry in tables:
         mean = sum(record.evaluation.readout.accuracy for record in entry.records if record.evaluation.readout) / 3
         assert shown[entry.cell.run] == pytest.approx(mean)

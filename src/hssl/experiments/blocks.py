@@ -20,7 +20,7 @@ class Number:
         detail: after the text, smaller.
         below: lines under it, smaller.
         run: the name of the runs whose accuracy it is, where it is one.
-        measure: which accuracy: the readout's, 'linear_probe' or 'knn'.
+        measure: which accuracy, one of `tables.MEASURES`.
     """
 
     text: str

@@ -9,6 +9,7 @@ from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apar
 from hssl.experiments.claims import MARGIN, SIGNIFICANT, Claim, Needed, Tested
 from hssl.experiments.differences import MOST_SEEDS, POWER
 from hssl.experiments.entries import TITLES, Entry
+from hssl.experiments.gains import Trained, gains_sentence
 from hssl.experiments.tables import MEASURES, NONE, listed, within_a_sentence
 
 HOW = (
@@ -79,15 +80,16 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
             where = next((TITLES[of].split(":")[0] + ". " for of, one in claims.FIGURE2.items() if one is claim), "")
             points.append(f"{where}{claim.title}? {counted(claim, by_measure)}")
     if rows := claims.against_paper(found):
-        told = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
-        counts = [f"{number} {words}" for words, number in told.items() if number]
+        verdicts = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
+        counts = [f"{number} {words}" for words, number in verdicts.items() if number]
         points.append(f"Of {len(rows)} accuracies that the paper has too: {', '.join(counts)}.")
     if not points:
         return None
-    text = [
+    text = [told] if (told := gained(found)) else []
+    text.append(
         "An accuracy counts as equal to another where a test shows it, and as different where a test shows that; all "
         "others are undecided, which is no agreement. A test takes two seeds."
-    ]
+    )
     if budget != "paper":
         text.append(
             f"These runs have the {budget} budget: fewer epochs, and mostly fewer images and smaller networks than the "
@@ -97,6 +99,11 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
     if deviating:
         text.append("Some runs have other settings than their recipes; the next section tells which.")
     return Section("In short", tuple(text), tuple(points), note=True)
+
+
+def gained(found: Sequence[Entry]) -> str:
+    """What was gained over random weights in networks with structure, in a sentence or two; empty without runs."""
+    return gains_sentence(Trained(e.row, e.training, e.records) for e in found if e.cell.artefact == "table1")
 
 
 def counted(claim: Claim, by_measure: Mapping[str, Sequence[Tested]]) -> str:
@@ -234,7 +241,7 @@ def _named(items: Sequence[Tested]) -> str:
     """'MNIST · scale · SESN: A-SSL (−5.9), H-SSL (−5.7); ...', a row of the tables once."""
     by_row: dict[str, list[str]] = {}
     for item in items:
-        row, mode = item.row.split(", ", 1)
+        row, mode = item.row.split(": ", 1)
         by = "" if item.told is None else signed(f" ({item.told.mean:+z.1f})")
         by_row.setdefault(row, []).append(mode + by)
     return "; ".join(f"{row}: {', '.join(modes)}" for row, modes in by_row.items())

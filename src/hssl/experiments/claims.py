@@ -16,8 +16,8 @@ from hssl.experiments.blocks import interval, p_text
 from hssl.experiments.chance import mostly_at_chance
 from hssl.experiments.differences import Difference, difference, holm, least, seeds_for, trend, welch
 from hssl.experiments.entries import PAPERS, Entry
-from hssl.experiments.manifest import Artefact
-from hssl.experiments.tables import ANY_PAIRS, DATASETS, MEASURES, Summary
+from hssl.experiments.manifest import ANY_PAIRS, Artefact
+from hssl.experiments.tables import DATASETS, MEASURES, Summary
 
 MARGIN = 2.0
 """Points of accuracy within which two accuracies count as equal in the tests of equivalence."""
@@ -162,6 +162,8 @@ def needed(claim: Claim, item: Tested) -> Needed | None:
 
 def rows_by(claim: Claim, found: Sequence[Entry], measure: str) -> list[Tested]:
     """The claim in each of its rows by a measure that one of its sides has, or on the paper's own numbers ('paper')."""
+    if measure == PAPERS:  # it has one number where we have variants beside
+        found = [entry for entry in found if entry.cell.variant is None]
     rows = [
         Sides(row, values, () if measure == PAPERS else of)
         for row, of in claim.rows(found).items()
@@ -192,7 +194,7 @@ def papers_own(claim: Claim, found: Sequence[Entry]) -> dict[str, Tested]:
 def against_paper(found: Sequence[Entry]) -> list[Tested]:
     """Ours against the paper's in each cell of the tables."""
     there = [entry for entry in found if entry.paper is not None and entry.readout is not None]
-    return assess(PAPER, [Sides(f"{entry.row}, {entry.training}", (entry.readout, entry.paper)) for entry in there])
+    return assess(PAPER, [Sides(f"{entry.row}: {entry.training}", (entry.readout, entry.paper)) for entry in there])
 
 
 def count(rows: Iterable[Tested]) -> dict[str, int]:
@@ -215,7 +217,7 @@ def _modes(artefact: str, one: str, other: str) -> Callable[[Sequence[Entry]], d
     def rows(found: Sequence[Entry]) -> dict[str, Sequence[Entry]]:
         sides: dict[str, dict[str, Entry]] = {}
         for entry in found:
-            if entry.cell.artefact == artefact and entry.cell.variant is None:
+            if entry.cell.artefact == artefact and entry.cell.variant != ANY_PAIRS:
                 sides.setdefault(entry.row, {})[entry.cell.mode] = entry
         return {row: (modes[one], modes[other]) for row, modes in sides.items() if {one, other} <= modes.keys()}
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from hssl.config import Config, Mode, override
 from hssl.errors import HsslError
+from hssl.experiments.gains import gains_sentence, trained
 from hssl.experiments.limits import budget_statement
 from hssl.experiments.recipes import recipe, recipe_name
 from hssl.experiments.record import RunRecord, collect, read, write
@@ -89,9 +90,12 @@ def compare(
 
 
 def show(records: Sequence[RunRecord]) -> None:
-    """Print the table and the plain statement of what the budget shows."""
+    """Print the table, what was gained over random weights, and the plain statement of what the budget shows."""
     console = Console()
-    console.print(to_rich(comparison_table(records)))
+    rows = comparison_table(records)
+    console.print(to_rich(rows))
+    if gained := gains_sentence(trained(rows)):
+        console.print(gained, style="bold", highlight=False)
     for statement in budget_statement(records):
         console.print(statement, highlight=False)
 

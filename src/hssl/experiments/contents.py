@@ -12,6 +12,7 @@ from hssl.experiments.curves import curves
 from hssl.experiments.deviations import deviations
 from hssl.experiments.entries import Entry, entries
 from hssl.experiments.equivariance_change import equivariance
+from hssl.experiments.gains import Trained, gains
 from hssl.experiments.limits import WHAT_WAS_COMPARED, protocol_statements, share_statement
 from hssl.experiments.probes import probes
 from hssl.experiments.record import RunRecord
@@ -57,6 +58,7 @@ def report_of(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> 
         claim_tables.agreement(found),
         paper_tables.figure2("figure2-base-space", found),
         paper_tables.figure2("figure2-distance", found),
+        gains([Trained(e.row, e.training, e.records) for e in found if e.cell.artefact.startswith("table")]),
         probes(found),
         curves(found),
         equivariance(found),

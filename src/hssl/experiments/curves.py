@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from hssl.experiments.blocks import Plot, Section, modes_of
 from hssl.experiments.chance import chance_loss
 from hssl.experiments.entries import Entry
+from hssl.experiments.manifest import ANY_PAIRS
 from hssl.experiments.plots import learning_curves
 from hssl.experiments.tables import MODES, Row, comparison_table
 
@@ -54,7 +55,9 @@ def curves(found: Sequence[Entry]) -> Section | None:
     rows: dict[str, list[Entry]] = {}
     for entry in found:
         if entry.cell.artefact in ("table1", "table2") and entry.records:
-            rows.setdefault(entry.row, []).append(entry)
+            # Pairs without a limit have plots of their own: two curves of a mode could not be told apart.
+            name = f"{entry.row}, {ANY_PAIRS}" if entry.cell.variant == ANY_PAIRS else entry.row
+            rows.setdefault(name, []).append(entry)
     plots = [
         plot
         for number, (name, here) in enumerate(rows.items())

@@ -12,7 +12,7 @@ from hssl.errors import DataError
 from hssl.experiments import paper
 from hssl.experiments.blocks import interval
 from hssl.experiments.differences import Difference, welch
-from hssl.experiments.manifest import ARTEFACTS, Artefact, Cell, cells
+from hssl.experiments.manifest import ANY_PAIRS, ARTEFACTS, SHARED_TRUNK, Artefact, Cell, cells
 from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import DATASETS, NONE, Summary, measured, training
 
@@ -55,12 +55,13 @@ class Entry:
     @property
     def training(self) -> str:
         """The column of the paper's tables, and what is else than in it: 'H-SSL', 'H-SSL, any pairs'."""
-        return training(self.cell.mode, None if self.cell.study else self.cell.variant)
+        return training(self.cell.mode, ANY_PAIRS if self.cell.variant == ANY_PAIRS else None)
 
     @property
     def row(self) -> str:
-        """The row of the paper's tables: 'MNIST · scale · SESN'."""
-        return f"{DATASETS[self.cell.dataset]} · {self.cell.transformation} · {self.cell.network}"
+        """The row of the paper's tables: 'MNIST · scale · SESN'; another reading of its network is one of its own."""
+        reading = f", {SHARED_TRUNK}" if self.cell.variant == SHARED_TRUNK else ""
+        return f"{DATASETS[self.cell.dataset]} · {self.cell.transformation} · {self.cell.network}{reading}"
 
     @property
     def text(self) -> str:

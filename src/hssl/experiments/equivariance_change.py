@@ -11,7 +11,7 @@ from hssl.experiments.blocks import Line, Number, Plot, Section, Table, modes_of
 from hssl.experiments.entries import Entry
 from hssl.experiments.plots import equivariance_errors
 from hssl.experiments.record import Equivariance, Evaluation
-from hssl.experiments.tables import MODES, NONE, Summary, comparison_table, summarise
+from hssl.experiments.tables import NONE, Summary, comparison_table, summarise
 
 NOT_MEASURED = "not measured"
 _IDENTITY = "0°"
@@ -129,14 +129,14 @@ def _lines(entry: Entry) -> Iterable[Line]:
         if (after := record.evaluation.equivariance) is not None:
             elements = tuple(name for name in after.errors if name != _IDENTITY)
             of_elements.setdefault(elements, []).append(record.evaluation)
-    variant = "" if entry.cell.variant is None else f", {entry.cell.variant}"
+    variant = "" if entry.cell.study is None else f", {entry.cell.variant}"
     for elements, evaluations in of_elements.items():
         trained = [measured for evaluation in evaluations if (measured := evaluation.equivariance) is not None]
         one, other = errors_of(evaluation.equivariance_untrained for evaluation in evaluations), errors_of(trained)
         bound = trained[0].bound
         yield (
             entry.row + variant,
-            MODES[entry.cell.mode],
+            entry.training,
             trained[0].exactness,
             _mean(one, beside(evaluation.equivariance_untrained for evaluation in evaluations)),
             _mean(other, beside(trained)),

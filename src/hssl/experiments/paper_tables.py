@@ -163,4 +163,4 @@ def _chance(entry: Entry) -> tuple[str, ...]:
 
 
 def _key(entry: Entry) -> str:
-    return f"{entry.row}, {entry.training}"
+    return f"{entry.row}: {entry.training}"

@@ -29,7 +29,7 @@ _ROLES = {
     "supervised": "#0a0b15",
 }
 # A mode is told by its shape as well as by its colour; the style sheet has the same shapes for legends.
-_MARKERS = {"a-ssl": "o", "h-ssl": "s", "hybrid": "^", "frozen": "v", "supervised": "P"}
+MARKERS = {"a-ssl": "o", "h-ssl": "s", "hybrid": "^", "frozen": "v", "supervised": "P"}
 # Curves that lie on one another stay visible: that of H-SSL has gaps.
 _DASHES: Any = {"h-ssl": (0, (5, 1.5))}
 _STYLE: Any = {
@@ -75,7 +75,7 @@ def accuracy_bars(rows: Sequence[Row], name: str) -> str | None:
             if summary.std is not None:
                 axes.errorbar(summary.mean, place, xerr=summary.std, color=colour, capsize=4, linewidth=1.6)
             runs = [record.evaluation.readout.accuracy for record in row.records if record.evaluation.readout]
-            axes.plot(runs, [place] * len(runs), _MARKERS[row.mode], color=colour, markersize=4)
+            axes.plot(runs, [place] * len(runs), MARKERS[row.mode], color=colour, markersize=4)
             if row.paper is not None:
                 axes.plot(
                     row.paper.mean,
@@ -125,7 +125,7 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str, chance
                 axes.fill_between(epochs, low, high, color=colour, alpha=0.22, linewidth=0)
             axes.plot(
                 epochs, means, color=colour, linewidth=2, linestyle=_DASHES.get(row.mode, "-"),
-                marker=_MARKERS[row.mode], markersize=6, markevery=[-1], clip_on=False,
+                marker=MARKERS[row.mode], markersize=6, markevery=[-1], clip_on=False,
             )  # fmt: skip
         if chance is not None:
             axes.axhline(chance, color=_ROLES["muted"], linewidth=1.2, linestyle=":")
@@ -176,7 +176,7 @@ def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
                 errors = [max(error, floor) for _, error in found]
                 axes.plot(
                     *((errors, places) if lying else (places, errors)),
-                    _MARKERS[row.mode], color=_ROLES[row.mode], markersize=4.5, markeredgewidth=0, alpha=0.8,
+                    MARKERS[row.mode], color=_ROLES[row.mode], markersize=4.5, markeredgewidth=0, alpha=0.8,
                     clip_on=False,
                 )  # fmt: skip
         for bound in bounds:

@@ -1,4 +1,4 @@
-"""Render committed records: `python -m hssl.experiments.render results/quick README.md docs/reproduction.md`."""
+"""Render committed records: `python -m hssl.experiments.render FOLDER README REPRODUCTION PICTURE`; `make readme`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hssl.errors import DataError, HsslError
-from hssl.experiments.claim_tables import summary
+from hssl.experiments.claim_tables import gained, summary
 from hssl.experiments.effects import effects
 from hssl.experiments.entries import Entry, entries
 from hssl.experiments.grid_records import grid_records
@@ -15,8 +15,12 @@ from hssl.experiments.limits import chance_statements
 from hssl.experiments.markdown import markdown_table
 from hssl.experiments.paper_cost import paper_cost
 from hssl.experiments.record import RunRecord
+from hssl.experiments.results_picture import described, draw, results
 from hssl.experiments.tables import comparison_table, provenance, to_markdown
 from hssl.files import write_atomically
+
+PICTURE = "docs/results.png"
+"""Where the README looks for the picture of the results."""
 
 
 def records_of(folder: Path) -> dict[str, RunRecord]:
@@ -32,9 +36,14 @@ def records_of(folder: Path) -> dict[str, RunRecord]:
 
 
 def readme_parts(records: Mapping[str, RunRecord]) -> dict[str, str]:
-    """By marker: the comparison of the runs that tables 1 and 2 are made of."""
+    """By marker: the picture of the results, the comparison of the runs of tables 1 and 2, and what they show."""
     found = entries(records)
-    return {"results": to_markdown(comparison_table(_of_tables(found))), "in-short": _in_short(found)}
+    shown = results(found)
+    return {
+        "picture": "" if shown is None else f"![{described(shown)}]({PICTURE})",
+        "results": to_markdown(comparison_table(_of_tables(found))),
+        "in-short": _in_short(found),
+    }
 
 
 def reproduction_parts(records: Mapping[str, RunRecord]) -> dict[str, str]:
@@ -74,7 +83,8 @@ def update(path: Path, parts: Mapping[str, str]) -> None:
 def _in_short(found: Sequence[Entry]) -> str:
     section = summary(found, found[0].records[0].budget)
     assert section is not None
-    return "\n".join(f"- {point}" for point in (*section.points, *chance_statements(_of_tables(found))))
+    points = (gained(found), *section.points, *chance_statements(_of_tables(found)))
+    return "\n".join(f"- {point}" for point in points if point)
 
 
 def _of_tables(found: Sequence[Entry]) -> list[RunRecord]:
@@ -82,15 +92,19 @@ def _of_tables(found: Sequence[Entry]) -> list[RunRecord]:
 
 
 def main(arguments: list[str]) -> int:
-    """FOLDER README REPRODUCTION: put what FOLDER's records say between both files' markers. Returns the exit code."""
-    if len(arguments) != 3:
-        print("usage: python -m hssl.experiments.render FOLDER README REPRODUCTION", file=sys.stderr)
+    """FOLDER README REPRODUCTION PICTURE: put what FOLDER's records say between both files' markers, and draw it.
+
+    Returns the exit code.
+    """
+    if len(arguments) != 4:
+        print("usage: python -m hssl.experiments.render FOLDER README REPRODUCTION PICTURE", file=sys.stderr)
         return 2
-    folder, readme, reproduction = map(Path, arguments)
+    folder, readme, reproduction, picture = map(Path, arguments)
     try:
         records = records_of(folder)
         update(readme, readme_parts(records))
         update(reproduction, reproduction_parts(records))
+        draw(entries(records), picture)
     except HsslError as error:
         print(error, file=sys.stderr)
         return 2

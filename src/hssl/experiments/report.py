@@ -10,10 +10,12 @@ from hssl.experiments import paper
 from hssl.experiments.blocks import interval, signed
 from hssl.experiments.curves import row_curves
 from hssl.experiments.differences import difference
+from hssl.experiments.gains import gains, gains_sentence, trained
 from hssl.experiments.limits import WHAT_WAS_COMPARED, budget_statement, in_paper
 from hssl.experiments.page import document, figure, legend, prose, table
 from hssl.experiments.plots import accuracy_bars, equivariance_errors
 from hssl.experiments.record import RunRecord
+from hssl.experiments.sections import to_html as section_html
 from hssl.experiments.tables import (
     HOW_MEASURED,
     MEASURES,
@@ -52,8 +54,10 @@ def report_page(records: Sequence[RunRecord]) -> str:
     cells = {cell: [row for row in rows if row.cell == cell] for cell in dict.fromkeys(row.cell for row in rows)}
     sections = [
         f"<h1>{html.escape(_title(list(cells)))}</h1>",
-        f'<p class="lead">{prose(WHAT_WAS_COMPARED)}</p>',
+        f'<p class="lead">{prose(gained)}</p>' if (gained := gains_sentence(trained(rows))) else "",
+        f"<p>{prose(WHAT_WAS_COMPARED)}</p>",
         _results(rows),
+        _gains(rows),
         _accuracy_plots(cells),
         _learning_curves(cells),
         _equivariance(cells),
@@ -78,6 +82,11 @@ def _results(rows: Sequence[Row]) -> str:
         f'<p class="caption">{prose(HOW_MEASURED)}</p><p class="caption">{prose(provenance(records))}</p>'
         f'<div class="note"><h3>What this budget shows, and what it does not</h3><ul>{statements}</ul></div>'
     )
+
+
+def _gains(rows: Sequence[Row]) -> str:
+    section = gains(trained(rows))
+    return "" if section is None else section_html(section)
 
 
 def _accuracy_plots(cells: dict[Cell, list[Row]]) -> str:

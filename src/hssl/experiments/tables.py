@@ -20,6 +20,7 @@ from rich.text import Text
 
 from hssl.errors import DataError
 from hssl.experiments import paper
+from hssl.experiments.manifest import ANY_PAIRS
 from hssl.experiments.record import RunRecord
 
 MODES = {
@@ -155,10 +156,6 @@ class Row:
 def training(mode: str, variant: str | None = None) -> str:
     """How a way of training is called."""
     return f"{MODES[mode]}, {variant}" if variant else MODES[mode]
-
-
-ANY_PAIRS = "any pairs"
-"""What H-SSL without a largest distance between g1 and g2 is called where there is one with a largest distance too."""
 
 
 def comparison_table(records: Sequence[RunRecord]) -> list[Row]:

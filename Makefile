@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: install demo test test-page test-gpu lint types imports format results-quick bench bench-gpu readme picture clean
+.PHONY: install demo test test-page test-faults test-gpu lint types imports format results-quick bench bench-gpu readme picture clean
 
 install: $(VENV)/.installed
 
@@ -24,13 +24,17 @@ test-page: install
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c $(CONSTRAINTS) -e '.[browser]'
 	$(BIN)/pytest browser_tests
 
+# Runs that are ended, killed, damaged or doubled at many moments: minutes. RECORD=--record keeps what was counted.
+test-faults: install
+	$(BIN)/pytest fault_tests $(RECORD)
+
 # What only a GPU shows, with the torch that is installed there: make test-gpu BIN=path/to/its/bin
 test-gpu:
 	$(BIN)/python -m pytest tests_gpu
 
 lint: install
-	$(BIN)/ruff check src tests tests_gpu browser_tests
-	$(BIN)/ruff format --check src tests tests_gpu browser_tests
+	$(BIN)/ruff check src tests tests_gpu browser_tests fault_tests
+	$(BIN)/ruff format --check src tests tests_gpu browser_tests fault_tests
 
 types: install
 	$(BIN)/mypy
@@ -39,8 +43,8 @@ imports: install
 	$(BIN)/lint-imports
 
 format: install
-	$(BIN)/ruff check --fix src tests tests_gpu browser_tests
-	$(BIN)/ruff format src tests tests_gpu browser_tests
+	$(BIN)/ruff check --fix src tests tests_gpu browser_tests fault_tests
+	$(BIN)/ruff format src tests tests_gpu browser_tests fault_tests
 
 # Minutes a run and 200 runs: hours on two CPU cores. What is done is not repeated; without the folder's records all are.
 DATA ?= $(or $(HSSL_DATA),../shared/data)

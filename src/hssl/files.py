@@ -99,11 +99,11 @@ def _encoded(text: str) -> bytes:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """A full disk, and whatever else refuses to be written, says so without the file's name."""
+    """A full disk says nothing of the file, and other refusals name the copy that was to take its place."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is not None:
+        if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 

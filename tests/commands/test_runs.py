@@ -1,5 +1,6 @@
 """Training and measuring one run: what is handed over, what is printed, where data is looked for."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,14 @@ def test_evaluate_prints_each_measure_under_its_own_name(
     assert "fitting the readout" not in lines
     assert any("x1.5" in line and "4.21e-02" in line for line in lines)
     assert not any("interrupted" in line for line in lines)
+
+
+def test_evaluate_refuses_a_folder_that_cannot_be_written_before_it_measures(
+    engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "cannot be written" in refused(capsys, "evaluate", str(run_folder))
+    assert engine.asked == []
 
 
 def test_evaluate_says_plainly_what_could_not_be_measured(

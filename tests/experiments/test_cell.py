@@ -16,6 +16,7 @@ from hssl.errors import RunFolderError
 from hssl.experiments import cell as module
 from hssl.experiments.cell import BUSY, GridFolder, main, make
 from hssl.experiments.record import read
+from hssl.training.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -131,9 +132,14 @@ def test_what_another_process_makes_is_left_to_it(folder: GridFolder, monkeypatc
     assert main([str(folder.path), "one"]) == 0
 
 
-@pytest.mark.parametrize("ignored", [False, True])
-def test_a_run_can_be_told_to_stop(ignored: bool, folder: GridFolder) -> None:
-    """Also where the shell that started it, in its background or behind nohup, has it ignore interrupts."""
+@pytest.mark.parametrize(
+    ("number", "ignored"), [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGTERM, False)]
+)
+def test_a_run_can_be_told_to_stop(number: int, ignored: bool, folder: GridFolder) -> None:
+    """By a scheduler's task, and by `hssl reproduce`.
+
+    Also where the shell that started it, in its background or behind nohup, has it ignore interrupts.
+    """
     config = configuration(**{"trainer.epochs": 2000})
     before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
     try:
@@ -151,13 +157,25 @@ def test_a_run_can_be_told_to_stop(ignored: bool, folder: GridFolder) -> None:
         while not journal.exists():
             assert time.monotonic() < limit
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.send_signal(number)
+        code = process.wait(30)
+        assert code == (143 if number == signal.SIGTERM else -signal.SIGINT)
         assert not folder.record_file("one").exists()
         assert len(journal.read_text().splitlines()) < 2000
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_run_that_is_trained_outside_of_its_grid_is_left_to_who_trains_it(
+    folder: GridFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(monkeypatch, configuration())
+    with RunFolder(folder.run("one")).held():
+        assert main([str(folder.path), "one"]) == BUSY
+    assert folder.failure("one") is None
+    asked(monkeypatch, configuration())
+    assert main([str(folder.path), "one"]) == 0
 
 
 def test_the_command_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:

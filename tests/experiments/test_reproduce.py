@@ -15,7 +15,8 @@ from hssl.errors import ConfigurationError
 from hssl.experiments import reproduce as module
 from hssl.experiments.cell import GridFolder, make
 from hssl.experiments.manifest import cells
-from hssl.experiments.reproduce import Task, run, tasks
+from hssl.experiments.reproduce import Task, died, run, tasks
+from hssl.signals import endable
 
 QUIET = Console(quiet=True)
 
@@ -159,6 +160,38 @@ def test_a_grid_that_is_terminated_stops_its_processes(
     assert calls(folder) == [name]
     assert not [thread for thread in threading.enumerate() if thread.is_alive() and "_worker" in thread.name]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_under_the_command_line_it_ends_by_the_signal(folder: GridFolder) -> None:
+    """Who hears signals already is asked first."""
+
+    def terminate() -> None:
+        limit = time.monotonic() + 30
+        while not (folder.path / "calls.txt").exists() and time.monotonic() < limit:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate).start()
+    words: list[int] = []
+    start = time.monotonic()
+    assert endable(lambda: len(run(work("slow", "a"), folder, 1, QUIET).records), words.append) == 143
+    assert time.monotonic() - start < 30
+    assert words == [signal.SIGTERM]
+    assert calls(folder) == ["slow"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-9, "killed by SIGKILL: was there too little memory?"),
+        (143, "killed by SIGTERM; its log"),
+        (-15, "killed by SIGTERM; its log"),
+        (1, "ended with code 1"),
+        (255, "ended with code 255"),
+    ],
+)
+def test_what_is_known_of_a_process_that_says_nothing(code: int, said: str) -> None:
+    assert said in died(code, Path("log.txt"))
 
 
 def test_the_record_of_another_run_is_a_failure_and_stays(folder: GridFolder, made: Path) -> None:

@@ -41,6 +41,11 @@ def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path
 def evaluate(run: Path, data_root: str | None) -> int:
     """Measure a run and print each measure under its own name."""
     _check_run(run)
+    if not os.access(run, os.W_OK):
+        raise RunFolderError(
+            f"{run} cannot be written, and its evaluation.json is to hold the measures",
+            remedy="measure a copy of it elsewhere; 'hssl equivariance' reads alone",
+        )
     with without_notices(), progress("loading") as told:
         from hssl.training.evaluate import evaluate_run
 

@@ -142,7 +142,9 @@ def _run(words: list[str]) -> int:
         case "recipes":
             return catalogue.fields() if arguments.fields else catalogue.recipes(arguments.pattern)
         case "train":
-            return runs.train(arguments.recipe, arguments.budget, overrides, arguments.out)
+            return runs.train(
+                arguments.recipe, arguments.budget, overrides, arguments.out, measure=not arguments.no_evaluation
+            )
         case "evaluate":
             return runs.evaluate(arguments.run, arguments.data_root)
         case "equivariance":
@@ -203,6 +205,11 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     train.option("--budget", choices=BUDGET_NAMES, help=f"{_BUDGET} (default: paper)")
     train.option(
         "--out", type=Path, required=True, metavar="DIR", help="the run's folder; an interrupted run continues"
+    )
+    train.option(
+        "--no-evaluation",
+        action="store_true",
+        help="do not measure in the end what training gained over random weights",
     )
 
     evaluate = commands["evaluate"]

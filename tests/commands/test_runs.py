@@ -1,5 +1,6 @@
 """Training and measuring one run: what is handed over, what is printed, where data is looked for."""
 
+import json
 import os
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def test_train_hands_over_the_recipe_with_budget_and_fields(
     engine.answer = {"epochs": 16, "source": "there", "notes": ("2 images were left out",)}
     words = ["train", "mnist-scale-hssl", "--seed", "3", "--budget", "quick", "--data.root=../there", "--out", str(out)]
     assert main([*words, "--backbone.scales", "1,1.5", "--optimizer.learning_rate", "1e-2"]) == 0
-    ((config, folder),) = engine.asked
+    (config, folder), measured = engine.asked
+    assert measured == (out, None)
     expected = recipe("mnist-scale-hssl", "quick")
     assert folder == out
     assert (config.seed, config.data.root, config.optimizer.learning_rate) == (3, "../there", 0.01)
@@ -39,6 +41,52 @@ def test_a_saved_configuration_is_given_back(engine: Engine, run_folder: Path, t
     path = run_folder / "config.yaml"
     assert main(["train", str(path), "--seed", "5", "--out", str(tmp_path / "again")]) == 0
     assert engine.asked[0][0] == load(path).model_copy(update={"seed": 5})
+
+
+GAINED = {"accuracy": 70.0, "protocol": "logistic regression"}
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [
+        ({"points": {"linear_probe": 18.5}, "better": ["linear_probe"], "worse": []}, "gained over random weights"),
+        ({"points": {"linear_probe": 0.5}, "better": [], "worse": []}, "nothing gained over random weights"),
+    ],
+)
+def test_training_ends_with_what_it_gained(
+    gain: dict[str, object], words: str, engine: Engine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    engine.answer = {**EVALUATION, "epochs": 3, "untrained": {"linear_probe": GAINED}, "gain": gain}
+    assert main(["train", "digits-scale-hssl", "--out", str(tmp_path / "x")]) == 0
+    shown = capsys.readouterr().out
+    row = next(line for line in shown.splitlines() if line.startswith("linear probe "))
+    assert row.split()[2:6] == ["88.50", "%", "70.00", "%"]
+    assert words in shown
+    assert ("to try:" in shown) == (words.startswith("nothing"))
+
+
+def test_training_without_an_evaluation_ends_with_its_folder(
+    engine: Engine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "x"
+    assert main(["train", "digits-scale-hssl", "--no-evaluation", "--out", str(out)]) == 0
+    assert len(engine.asked) == 1
+    shown = capsys.readouterr().out
+    assert f"hssl evaluate {out}" in shown
+    assert "linear probe" not in shown
+
+
+def test_a_finished_run_that_was_measured_is_not_measured_again(
+    engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    there = {**EVALUATION, "identity": load(run_folder / "config.yaml").identity()}
+    for name, measured_again in (("identity", False), ("complete", True)):
+        changed = there if name == "identity" else {**there, "complete": False}
+        (run_folder / "evaluation.json").write_text(json.dumps(changed))
+        engine.asked.clear()
+        assert main(["train", str(run_folder / "config.yaml"), "--out", str(run_folder)]) == 0
+        assert ((run_folder, None) in engine.asked) is measured_again
+        assert "88.50 %" in capsys.readouterr().out
 
 
 def test_a_budget_on_top_of_a_saved_configuration_is_refused(
@@ -176,7 +224,7 @@ def test_data_is_found_in_the_folder_of_the_environment(
     place.mkdir(parents=True)
     monkeypatch.setenv("HSSL_DATA", str(place.parent))
     for words in ((), ("--data.root", "mine"), ("--data.root", "none")):
-        assert main(["train", "mnist-scale-hssl", *words, "--out", out]) == 0
+        assert main(["train", "mnist-scale-hssl", *words, "--no-evaluation", "--out", out]) == 0
     assert [config.data.root for config, _ in engine.asked] == [str(place), "mine", None]
     run = tmp_path / "run"
     run.mkdir()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from hssl.config import Config
 
 
-def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path) -> int:
-    """Train a recipe or a file's configuration into `out`."""
+def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path, measure: bool = True) -> int:
+    """Train a recipe or a file's configuration into `out`, and tell what that gained over random weights."""
     config = _configuration(name, budget, overrides, "paper")
     if "data.root" not in overrides:
         config = from_environment(config)
@@ -34,8 +34,27 @@ def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path
             return 0
     for note in result.get("notes", ()):
         print(note)
-    print(f"\nrun folder: {out}\nmeasure it: hssl evaluate {shlex.quote(str(out))}")
+    if measure:
+        evaluation = _evaluation(out)
+        print()
+        _print_measures(evaluation)
+        print()
+        _print_gain(evaluation)
+    print(f"\nrun folder: {out}\nall measures: hssl evaluate {shlex.quote(str(out))}")
     return 0
+
+
+def _evaluation(run: Path) -> Mapping[str, Any]:
+    """The evaluation of a finished run: the one that is there, if it is of this run and its last epoch."""
+    from hssl.training.run_folder import RunFolder
+
+    folder = RunFolder(run)
+    if (there := folder.evaluation()) is not None:
+        return there
+    with without_notices(), progress("loading") as told:
+        from hssl.training.evaluate import evaluate_run
+
+        return evaluate_run(run, None, told)
 
 
 def evaluate(run: Path, data_root: str | None) -> int:

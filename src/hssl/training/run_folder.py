@@ -213,6 +213,15 @@ class RunFolder:
         whole = [line for line in lines if _epoch(line) < float("inf")]
         return dict(json.loads(whole[-1])) if whole else {}
 
+    def evaluation(self) -> dict[str, Any] | None:
+        """What `evaluation.json` holds of this run at its end; None where it was not measured, or not since then."""
+        try:
+            found = json.loads(self.evaluation_file.read_text(encoding="utf-8"))
+            of_this_run = found["complete"] and found["identity"] == self.config().identity()
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if of_this_run else None
+
     def write_json(self, file: Path, tree: Mapping[str, Any]) -> None:
         """Write plain data at once or not at all."""
         write_atomically(file, json.dumps(tree, indent=2, allow_nan=False) + "\n")

@@ -244,6 +244,12 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     reproduce.option(
         "--seeds", type=_number_of_seeds, default=1, metavar="N", help="runs of each cell, seeds 0 to N-1 (default: 1)"
     )
+    reproduce.option(
+        "--points",
+        type=_at_least_two,
+        metavar="N",
+        help="places at most on a figure's axis, ends among them (default: all)",
+    )
     reproduce.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
     reproduce.option("--jobs", type=_at_least_one, metavar="N", help="runs at a time (default: one a GPU, or one)")
     reproduce.option("--out", type=Path, metavar="DIR", help="runs, records, report (default: runs/reproduce-BUDGET)")
@@ -268,6 +274,12 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
 def _at_least_one(word: str) -> int:
     if not word.isdecimal() or int(word) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of at least 1, not '{word}'")
+    return int(word)
+
+
+def _at_least_two(word: str) -> int:
+    if not word.isdecimal() or int(word) < 2:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 2, the ends of an axis, not '{word}'")
     return int(word)
 
 

@@ -91,6 +91,23 @@ def test_each_distance_allows_more_pairs_than_the_one_before() -> None:
         assert counts == sorted(set(counts)), transformation
 
 
+def test_a_figure_can_be_asked_for_with_fewer_places_and_keeps_its_ends() -> None:
+    asked = ["figure2-base-space", "figure2-distance", "table1"]
+    every, fewer = (cells(asked, ["mnist"], points=points) for points in (None, 3))
+    for transformation in ("rotation", "scale", "translation"):
+        for name in asked[:2]:
+            all_places, places = (
+                [cell.value for cell in found if (cell.artefact, cell.transformation) == (name, transformation)]
+                for found in (every, fewer)
+            )
+            assert len(places) == 3
+            assert (places[0], places[-1]) == (all_places[0], all_places[-1])
+            assert set(places) <= set(all_places)
+    assert [cell for cell in every if cell.artefact == "table1"] == [
+        cell for cell in fewer if cell.artefact == "table1"
+    ]
+
+
 def test_all_is_everything_and_choices_narrow_it() -> None:
     everything = cells(["all"])
     assert everything == cells()

@@ -62,7 +62,9 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     overrides = {name: word for name, word in overrides.items() if not name.startswith("slurm.")}
     if cluster and arguments.launcher != "slurm":
         raise ConfigurationError(f"--slurm.{next(iter(cluster))} is for --launcher slurm")
-    chosen = cells(arguments.artefacts, arguments.datasets, arguments.transformations, arguments.budget)
+    chosen = cells(
+        arguments.artefacts, arguments.datasets, arguments.transformations, arguments.budget, arguments.points
+    )
     work = tasks(chosen, range(arguments.seeds), arguments.budget, overrides)
     out = arguments.out or Path("runs") / f"reproduce-{arguments.budget}"
     if out.exists() and not out.is_dir():

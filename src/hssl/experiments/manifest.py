@@ -118,6 +118,7 @@ def cells(
     datasets: Sequence[str] | None = None,
     transformations: Sequence[str] | None = None,
     budget: BudgetName = "quick",
+    points: int | None = None,
 ) -> tuple[Cell, ...]:
     """The cells that were asked for, in the order of the paper.
 
@@ -128,6 +129,7 @@ def cells(
         transformations: None for all.
         budget: of the runs. What a figure or a study asks for and the budget's recipes have already is the recipe's
             run.
+        points: places of a figure's axis at most in each row: its ends, and others evenly between them; None for all.
 
     Raises:
         ConfigurationError: a name that there is not (the nearest is named), or a choice that leaves no cell.
@@ -150,7 +152,9 @@ def cells(
             found += [cell for stem in rows for cell in _cells_beyond(STUDIES[name], stem, budget)]
         else:
             of_the_paper = [stem for stem in rows if stem.row is not None]
-            found += [cell for stem in of_the_paper for cell in _cells_of(cast(Artefact, name), stem, datasets, budget)]
+            for stem in of_the_paper:
+                row = list(_cells_of(cast(Artefact, name), stem, datasets, budget))
+                found += _thinned(row, points) if name.startswith("figure2") else row
     if not found:
         raise ConfigurationError(
             "there is no cell there",
@@ -159,6 +163,12 @@ def cells(
             remedy="leave --datasets or --transformations out to see what there is",
         )
     return tuple(found)
+
+
+def _thinned(row: Sequence[Cell], points: int | None) -> Sequence[Cell]:
+    if points is None or points >= len(row):
+        return row
+    return [row[round(place * (len(row) - 1) / (points - 1))] for place in range(points)]
 
 
 def _row(stem: Stem) -> _Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
+from hssl.backbones import Backbone, describe_size, is_large
 from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import DataSets, load_data
 from hssl.errors import ConfigurationError, DataError
@@ -53,7 +55,7 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     first = is_first_process()
     # The folder of another run is refused before data is decoded; it is claimed only once everything else fits.
     known = first and folder.recognise(config)
-    check(config)
+    network = check(config)
     # A finished run is only read, also where nothing can be written.
     if _epochs_done(folder) >= config.trainer.epochs:
         if first and config.data.root != folder.config().with_absolute_root().data.root:
@@ -65,6 +67,8 @@ def train(config: Config, out: Path) -> dict[str, Any]:
             alone = held.enter_context(folder.held())
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
+        if first and is_large(network):
+            print(f"{config.backbone.name}: {describe_size(network)}", file=sys.stderr, flush=True)
         data = load_data(config.data)
         if data.num_classes is None and config.mode in ("frozen", "supervised"):
             raise DataError(
@@ -88,8 +92,11 @@ def train(config: Config, out: Path) -> dict[str, Any]:
     return {"epochs": config.trainer.epochs, "notes": notes, **_last_figures(folder)}
 
 
-def check(config: Config) -> None:
+def check(config: Config) -> Backbone:
     """Refuse what cannot train before any data is read.
+
+    Returns:
+        the network without memory for its weights, on the meta device and for images of three channels.
 
     Raises:
         HsslError: settings that contradict each other, the network's sizes or this machine.
@@ -128,6 +135,7 @@ def check(config: Config) -> None:
         backbone = build_backbone(config, 3)
     if config.mode in SELF_SUPERVISED:
         build_views(config, backbone)
+    return backbone
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------

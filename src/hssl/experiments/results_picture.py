@@ -32,7 +32,7 @@ _TITLES = {
     "knn": "kNN accuracy",
     "readout": "readout accuracy",
 }
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "hssl",
     "font.size": 10.5,
@@ -87,7 +87,7 @@ def draw(found: Sequence[Entry], path: Path) -> bool:
     shown = results(found)
     if shown is None:
         return False
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 4.5))
         figure.set_facecolor("white")
         axes = figure.subplots(1, len(shown.panels), sharey=True, squeeze=False)[0]

@@ -47,7 +47,7 @@ def evaluate_run(
     device = device_of(config)
     start, energy = time.perf_counter(), meter_of(device)
     told("reading the data and the last checkpoint")
-    module, data, checkpoint = _restore(folder, config)
+    module, data, checkpoint = restored(folder, config)
     module.to(device).eval()
     train_store, test_store = data.train.to(device), data.test.to(device)
     figures = measure(module, train_store, test_store, told)
@@ -98,7 +98,7 @@ def measure_equivariance(
     if run is not None:
         folder = RunFolder(run)
         config = _relocated(folder.config(), data_root)
-        module, data, _ = _restore(folder, config)
+        module, data, _ = restored(folder, config)
         store = data.test
         images = store.batch(torch.arange(min(config.evaluation.equivariance_images, len(store))))
         return equivariance_report(module.backbone.cpu().float(), images).as_dict()
@@ -124,7 +124,7 @@ def _relocated(config: Config, data_root: str | None) -> Config:
     return config.with_absolute_root()
 
 
-def _restore(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, dict[str, Any]]:
+def restored(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, dict[str, Any]]:
     if not folder.last_checkpoint.exists():
         raise RunFolderError(
             f"the run in {folder.path} has no checkpoint yet",

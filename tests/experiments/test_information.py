@@ -27,7 +27,7 @@ def test_a_fall_over_seeds_is_told_and_noise_is_not() -> None:
     assert told is not None
     assert told.mean < 0
     (line,) = sentences(falling)
-    assert line.startswith("Rotation: 3.02 nats at the nearest, 1.03 at the farthest")
+    assert line.startswith("Rotation: 3.01 nats at the nearest, 1.03 at the farthest")
     assert "falls with distance" in line
     (line,) = sentences(
         [fake(0, 2.0, 1.0, 2.1), fake(1, 2.1, 1.0, 2.0), fake(2, 1.0, 2.0, 0.9), fake(3, 1.0, 2.0, 1.1)]

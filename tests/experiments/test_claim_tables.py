@@ -86,13 +86,13 @@ def rows_of(*sides: tuple[list[float], list[float]]) -> list[claims.Tested]:
 def test_counts_are_of_all_rows() -> None:
     better, open_ = ([90.0, 90.2, 90.3], [80.0, 80.1, 80.4]), ([90.0], [80.0])
     told = counted(claims.LEARNS, {"knn": rows_of(better, open_), "readout": rows_of(open_, open_)})
-    assert told == "kNN: better in 1 of 2 rows, not tested in 1 (+10.0 points); Readout: not tested in 2 of 2 rows."
+    assert told == "kNN (+10.0 points): better in 1 of 2 rows, not tested in 1; Readout: not tested in 2 of 2 rows."
 
 
 def test_measures_that_count_alike_are_told_together() -> None:
     better, much_better = ([90.0, 90.2, 90.3], [80.0, 80.1, 80.4]), ([90.0, 90.2, 90.3], [70.0, 70.1, 70.4])
     told = counted(claims.LEARNS, {"readout": rows_of(better), "few_labels": rows_of(much_better)})
-    assert told == "Readout and 10-shot: better in 1 of 1 row (+10.0 to +20.0 points)."
+    assert told == "Readout and 10-shot (+10.0 to +20.0 points): better in 1 of 1 row."
 
 
 def test_without_records_there_is_nothing_to_say() -> None:
@@ -103,7 +103,8 @@ def test_without_records_there_is_nothing_to_say() -> None:
 
 def test_the_measures_are_told_side_by_side(tmp_path: Path) -> None:
     records = {name: record for name, record in grid(tmp_path, SEEDS).items() if "shared-trunk" not in name}
-    assert "Readout, linear probe, kNN and 10-shot: H-SSL below in 1 of 1 row" in _point(records, claims.NO_STRUCTURE)
+    point = _point(records, claims.NO_STRUCTURE)
+    assert "Readout, linear probe, kNN and 10-shot (−8.0 points): H-SSL below in 1 of 1 row." in point
     for name, record in records.items():
         if name.startswith("mnist-scale-cnn-hssl-quick"):
             found = record.evaluation.knn
@@ -112,8 +113,8 @@ def test_the_measures_are_told_side_by_side(tmp_path: Path) -> None:
             evaluation = record.evaluation.model_copy(update={"knn": changed})
             records[name] = record.model_copy(update={"evaluation": evaluation})
     point = _point(records, claims.NO_STRUCTURE)
-    assert "Readout, linear probe and 10-shot: H-SSL below in 1 of 1 row" in point
-    assert "kNN: H-SSL above in 1 of 1 row" in point
+    assert "Readout, linear probe and 10-shot (−8.0 points): H-SSL below in 1 of 1 row; " in point
+    assert "kNN (+7.9 points): H-SSL above in 1 of 1 row." in point
 
 
 def _point(records: dict[str, RunRecord], claim: claims.Claim) -> str:

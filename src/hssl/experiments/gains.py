@@ -50,8 +50,8 @@ class _Gain(NamedTuple):
 def gains_sentence(found: Iterable[Trained]) -> str:
     """Whether self-supervised training learned more than random weights: by how much, by what, over how many seeds.
 
-    Shown is what a paired t-test shows at 5 %, two-sided, corrected by Holm's method over rows and ways of training.
-    Empty where nothing can be compared.
+    Shown is what a paired t-test shows at 5 %, two-sided, corrected by Holm's method over the rows of a way of
+    training, as in the tests of the claims. Empty where nothing can be compared.
     """
     by_row: dict[str, list[Trained]] = {}
     for item in found:
@@ -59,9 +59,7 @@ def gains_sentence(found: Iterable[Trained]) -> str:
     measure, gains = next(((name, gains) for name in _BEST_FIRST if (gains := _gains(by_row, name))), ("", []))
     if not gains:
         return ""
-    tested = [gain for gain in gains if gain.told is not None]
-    corrected = iter(holm([gain.told.p for gain in tested if gain.told is not None]))
-    shown = [gain for gain in tested if next(corrected) < _SIGNIFICANT and gain.mean > 0]
+    shown = [gain for _, of in _by_training(gains) for gain in _shown(of)]
     none = [gain for gain in gains if gain.mean <= 0]
     open_ = [gain for gain in gains if gain not in shown and gain not in none]
     seeds = sorted({gain.seeds for gain in gains})
@@ -163,6 +161,12 @@ def _change(after: Summary | None, before: Summary | None, shape: str, plain: bo
     if told is None:
         return Number(signed(f"{after.mean - before.mean:+z.1f}"), after.mean - before.mean, below=(ends,))
     return Number(interval(told), told.mean, f"n {told.count}", (ends,))
+
+
+def _shown(family: Sequence[_Gain]) -> list[_Gain]:
+    tested = [(gain, gain.told.p) for gain in family if gain.told is not None]
+    corrected = holm([p for _, p in tested])
+    return [gain for (gain, _), p in zip(tested, corrected, strict=True) if p < _SIGNIFICANT and gain.mean > 0]
 
 
 def _by_training(gains: Sequence[_Gain]) -> list[tuple[str, list[_Gain]]]:

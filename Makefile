@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: install demo test test-page test-faults test-gpu lint types imports format search results-quick results-long results-smoke results-gpu bench bench-gpu readme picture clean
+.PHONY: install demo test test-thorough test-page test-faults test-gpu lint types imports format search results-quick results-long results-smoke results-gpu bench bench-gpu readme picture clean
 
 install: $(VENV)/.installed
 
@@ -16,8 +16,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/hssl compare digits-scale --budget quick --out runs/demo
 
+# Minutes on two cores. What takes longer - whole runs, processes, many sizes - is in test-thorough.
+WORKERS ?= 2
 test: install lint types imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) -m "not thorough"
+
+test-thorough: install
+	$(BIN)/pytest -n $(WORKERS) -m thorough
 
 # The report pages in a browser: Chromium and its driver must be there (Debian: chromium and chromium-driver).
 test-page: install

@@ -38,9 +38,8 @@ CANDIDATES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "adamw, 1e-3": {"optimizer.name": "adamw", "optimizer.learning_rate": 1e-3},
         "adamw, 2e-3": {"optimizer.name": "adamw", "optimizer.learning_rate": 2e-3},
         "adamw, 4e-3": {"optimizer.name": "adamw", "optimizer.learning_rate": 4e-3},
-        "adamw, 2e-3, 8 epochs": {
-            "optimizer.name": "adamw", "optimizer.learning_rate": 2e-3, "trainer.epochs": 8,
-        },
+        "adamw, 8e-3": {"optimizer.name": "adamw", "optimizer.learning_rate": 8e-3},
+        "adamw, 1.6e-2": {"optimizer.name": "adamw", "optimizer.learning_rate": 1.6e-2},
         # The sum of rate x trust coefficient over 312 steps is about the paper's over 7,000; norms at the paper's rate.
         "lars, 2": {"optimizer.name": "lars", "optimizer.learning_rate": 2.0, "optimizer.norm_learning_rate": 0.1},
     }
@@ -60,7 +59,7 @@ def tasks(root: str | None = None) -> list[Task]:
 
 
 def _name(row: str, mode: str, candidate: str) -> str:
-    return f"{row}-{mode}-{candidate.replace(', ', '-').replace(' ', '-')}-{BUDGET}-seed{SEED}"
+    return f"{row}-{mode}-{candidate.replace(', ', '-')}-{BUDGET}-seed{SEED}"
 
 
 def accuracy(record: RunRecord) -> float:

@@ -55,7 +55,7 @@ PAPER_OPTIMIZER = OptimizerConfig(
     weight_decay=paper.WEIGHT_DECAY,
     trust_coefficient=1e-3,
 )
-SHORT_OPTIMIZER = OptimizerConfig(name="adamw", learning_rate=2e-3, weight_decay=paper.WEIGHT_DECAY)
+SHORT_OPTIMIZER = OptimizerConfig(name="adamw", learning_rate=8e-3, weight_decay=paper.WEIGHT_DECAY)
 NEAR = 2.0
 """Largest squared distance between g1 and g2 of translations at short budgets: a step of the grid along each axis."""
 

@@ -57,7 +57,7 @@ REPRODUCE := $(BIN)/hssl reproduce
 
 # How short budgets came to their optimizer: 30 runs of two minutes, measured on held-out training images.
 SEARCH ?= results/search
-search: install
+search: install  # ends with results/search/README.md
 	$(BIN)/python -m hssl.experiments.search --data-root $(DATA)/mnist --jobs 2 --out $(SEARCH)
 
 # 250 runs of up to three minutes.

@@ -23,11 +23,14 @@ from hssl.training.checkpoint import load_checkpoint
 from hssl.training.module import SSLModule
 from runs import MODES, Forked, differences, evaluate, evaluation, finished, started, train
 
-MOMENTS, FLIPS = 10, 150
+MOMENTS, STARTING, FLIPS = 10, 4, 150
 AFTERWARDS = {"evaluation__readout": "afterwards", "evaluation__readout_epochs": 1}
 # What is trained in each row of kills: every mode, and the frozen network that is finished by one write.
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {mode: (mode, {}) for mode in MODES}
 ROWS["frozen, readout afterwards"] = ("frozen", AFTERWARDS)
+KILLED = tuple(ROWS)
+# As long at work as in starting up.
+ROWS["long"] = ("h-ssl", {"trainer__epochs": 120})
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +67,12 @@ def test_a_difference_would_be_found(whole: Callable[[str], Path], tmp_path: Pat
 
 @dataclass
 class Hit:
-    """A process that was told to end."""
+    """A process that was told to end: when, counted from its first line in the later phase, and what came of it."""
 
+    phase: str
+    after: float
     code: int
     said: str
-    after: float
 
 
 def _hears(process: "subprocess.Popen[str]") -> bool:
@@ -78,90 +82,117 @@ def _hears(process: "subprocess.Popen[str]") -> bool:
     return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
-def _hit(words: list[str], after: float) -> Hit:
-    start = time.monotonic()
+def _first_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+def _hit(words: list[str], phase: str, after: float) -> Hit:
+    start, line = time.monotonic(), ""
     process = started(words)
+    if phase == "at work":
+        line, start = _first_line(process), time.monotonic()
     while not _hears(process) and process.poll() is None:
         time.sleep(0.001)
     time.sleep(max(0.0, start + after - time.monotonic()))
     after = time.monotonic() - start
     process.terminate()
-    _, said = process.communicate(timeout=120)
-    return Hit(process.returncode, said, after)
+    _, said = process.communicate(timeout=300)
+    return Hit(phase, round(after, 2), process.returncode, line + said)
 
 
-def _lifetime(words: list[str]) -> float:
+def _lives(words: list[str]) -> dict[str, float]:
+    """How long a command starts up, until its first line, and how long it works."""
     start = time.monotonic()
     process = started(words)
+    _first_line(process)
+    first = time.monotonic()
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    return time.monotonic() - start
+    return {"starting": round(first - start, 2), "at work": round(time.monotonic() - first, 2)}
 
 
-def _hits(words: Callable[[Path], list[str]], fresh: Callable[[int], Path], life: float) -> list[tuple[Path, Hit]]:
-    """Ten moments, one in each tenth of a command's life; one that comes after its end is tried again, earlier."""
-    chance, found = random.Random(5), []
-    for index in range(MOMENTS):
-        moment = (index + chance.random()) / MOMENTS
-        for _ in range(8):
-            folder = fresh(index)
-            hit = _hit(words(folder), moment * life)
-            # It had done its work and was on its way out: nothing was left to end.
-            if hit.code not in (0, -signal.SIGTERM):
-                break
-            moment *= 0.9
-        found.append((folder, hit))
+def _hits(
+    words: Callable[[Path], list[str]], fresh: Callable[[int], Path], lives: dict[str, float]
+) -> list[tuple[Path, Hit]]:
+    """Moments spread over both phases of a command; one that comes after its end is tried again, earlier."""
+    chance = random.Random(5)
+    found: list[tuple[Path, Hit]] = []
+    for phase, count in (("starting", STARTING), ("at work", MOMENTS - STARTING)):
+        for index in range(count):
+            moment = (index + chance.random()) / count
+            for _ in range(8):
+                folder = fresh(len(found))
+                hit = _hit(words(folder), phase, moment * lives[phase])
+                # It had done its work and was on its way out: nothing was left to end.
+                if hit.code not in (0, -signal.SIGTERM):
+                    break
+                moment *= 0.8
+            found.append((folder, hit))
     return found
 
 
-def _told(found: list[tuple[Path, Hit]]) -> dict[str, Any]:
-    return {"moments": len(found), "seconds": [round(hit.after, 2) for _, hit in found]}
+def _told(found: list[tuple[Path, Hit]], lives: dict[str, float]) -> dict[str, Any]:
+    moments = {phase: [hit.after for _, hit in found if hit.phase == phase] for phase in lives}
+    return {
+        "moments": len(found),
+        "seconds": moments,
+        "of": lives,
+        "exit code 143": sum(hit.code == 143 for _, hit in found),
+        "bit-equal endings": len(found),
+    }
 
 
 def test_sigterm_in_train(whole: Callable[[str], Path], tmp_path: Path, counted: dict[str, Any]) -> None:
-    life = _lifetime(train(tmp_path / "first"))
-
     def fresh(index: int) -> Path:
         shutil.rmtree(tmp_path / str(index), ignore_errors=True)
         return tmp_path / str(index)
 
-    found = _hits(train, fresh, life)
-    begun = sum(folder.exists() for folder, _ in found)
-    saved = sum((folder / "checkpoints" / "last.ckpt").exists() for folder, _ in found)
+    def words(folder: Path) -> list[str]:
+        return train(folder, **ROWS["long"][1])
+
+    lives = _lives(words(tmp_path / "first"))
+    found = _hits(words, fresh, lives)
+    epochs = []
     for folder, hit in found:
+        last = folder / "checkpoints" / "last.ckpt"
+        epochs.append(int(load_checkpoint(last)["epoch"]) + 1 if last.exists() else 0)
         assert hit.code == 143, hit
         assert "hssl: ended by SIGTERM; the same command continues after the last finished epoch" in hit.said, hit
         assert "Traceback" not in hit.said, hit
-        finished(train(folder), tmp_path / "log")
+        finished(words(folder), tmp_path / "log")
         finished(evaluate(folder), tmp_path / "log")
-        assert differences(folder, whole("h-ssl")) == [], hit
-    counted["sigterm in train"] = {
-        **_told(found), "life": round(life, 2), "folder was there": begun, "checkpoint was there": saved,
-        "exit code 143": len(found), "bit-equal endings": len(found),
-    }  # fmt: skip
+        assert differences(folder, whole("long")) == [], hit
+    # Most of them came into the training itself.
+    assert len({number for number in epochs if number > 0}) >= 3, epochs
+    counted["sigterm in train"] = {**_told(found, lives), "epochs that were done": epochs}
 
 
 def test_sigterm_in_evaluate(whole: Callable[[str], Path], tmp_path: Path, counted: dict[str, Any]) -> None:
-    expected = evaluation(whole("h-ssl"))
-    assert expected is not None
-
     def fresh(index: int) -> Path:
         shutil.rmtree(tmp_path / str(index), ignore_errors=True)
         shutil.copytree(whole("h-ssl"), tmp_path / str(index))
         (tmp_path / str(index) / "evaluation.json").unlink()
         return tmp_path / str(index)
 
-    life = _lifetime(evaluate(fresh(MOMENTS)))
-    found = _hits(evaluate, fresh, life)
+    lives = _lives(evaluate(fresh(MOMENTS)))
+    found = _hits(evaluate, fresh, lives)
     for folder, hit in found:
         assert hit.code == 143, hit
-        assert "hssl: ended by SIGTERM; nothing was written, and the same command starts again" in hit.said, hit
+        assert "hssl: ended by SIGTERM; the same command measures it again" in hit.said, hit
         assert "Traceback" not in hit.said, hit
         finished(evaluate(folder), tmp_path / "log")
+        assert evaluation(folder) is not None
         assert differences(folder, whole("h-ssl")) == [], hit
     counted["sigterm in evaluate"] = {
-        **_told(found), "life": round(life, 2), "exit code 143": len(found), "bit-equal endings": len(found),
+        **_told(found, lives), "last thing told": [_stage(hit.said) for _, hit in found],
     }  # fmt: skip
+
+
+def _stage(said: str) -> str:
+    """What an evaluation was doing last."""
+    lines = [line for line in said.splitlines() if not line.startswith(("hssl:", "  hssl"))]
+    return lines[-1] if lines else "nothing yet"
 
 
 # -- damage ------------------------------------------------------------------------------------------------------------
@@ -251,7 +282,7 @@ def _plan(row: str, size: int, chance: random.Random) -> list[tuple[str, Callabl
     ]
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", KILLED)
 def test_kills(row: str, whole: Callable[[str], Path], tmp_path: Path, counted: dict[str, Any]) -> None:
     mode, changes = ROWS[row]
     folder, chance = tmp_path / "run", random.Random(f"kills {row}")

@@ -89,7 +89,7 @@ def _leave(words: Sequence[str], how: str) -> None:
     if command in ("train", "compare", "reproduce"):
         line += "; the same command continues after the last finished epoch, or starts again"
     elif command == "evaluate":
-        line += "; nothing was written, and the same command starts again"
+        line += "; the same command measures it again"
     if command in ("train", "compare", "reproduce", "evaluate"):
         line += f":\n  hssl {shlex.join(words)}"
     # One voice for all the processes of a run.

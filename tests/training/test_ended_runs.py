@@ -122,7 +122,7 @@ def test_an_evaluation_that_is_ended_leaves_nothing_and_starts_again(
     names = {file.name for file in out.iterdir()}
     assert main(["evaluate", str(out)]) == 143
     assert (
-        f"hssl: ended by SIGTERM; nothing was written, and the same command starts again:\n  hssl evaluate {out}\n"
+        f"hssl: ended by SIGTERM; the same command measures it again:\n  hssl evaluate {out}\n"
     ) in capsys.readouterr().err
     assert {file.name for file in out.iterdir()} == names
     monkeypatch.undo()

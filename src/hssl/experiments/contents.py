@@ -76,14 +76,16 @@ def report_of(records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> 
 def _how_made(found: list[Entry], records: Mapping[str, RunRecord], failures: Mapping[str, str]) -> Section:
     runs = f"{len(records)} run{'' if len(records) == 1 else 's'}"
     failed = f" ({len(failures)} more failed)" if failures else ""
+    in_tables = [entry.cell.variant is None for entry in found if entry.cell.artefact.startswith("table")]
     kinds = (
-        ("cell", "of the paper's tables", "table"),
-        ("point", "of its figure 2", "figure"),
-        ("cell", "beyond it", "beyond"),
+        ("cell", "of the paper's tables", sum(in_tables)),
+        ("variant", "beside them", len(in_tables) - sum(in_tables)),
+        ("point", "of its figure 2", sum(entry.cell.artefact.startswith("figure") for entry in found)),
+        ("cell", "beyond it", sum(entry.cell.artefact == "beyond" for entry in found)),
     )
     counted = []
-    for thing, where, artefact in kinds:
-        if number := sum(entry.cell.artefact.startswith(artefact) for entry in found):
+    for thing, where, number in kinds:
+        if number:
             counted.append(f"{number} {thing}{'' if number == 1 else 's'} {where}")
     text = f"{runs}{failed} for {', '.join(counted)}."
     text += " Several of these may share a run." if len(counted) > 1 else ""

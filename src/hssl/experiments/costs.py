@@ -124,8 +124,8 @@ def _share(some: Cost, whole: Cost) -> str:
 
 
 def _in_paper(entry: Entry) -> bool:
-    # Figure 2 has the paper's protocol too; what is beyond it has no cost there.
-    return entry.cell.study is None
+    # Figure 2 has the paper's protocol too; what is beyond it, or beside its rows, has no cost there.
+    return entry.cell.study is None and entry.cell.variant is None
 
 
 def _core_hours(record: RunRecord) -> float | None:

@@ -28,8 +28,8 @@ def budget_statement(records: Sequence[RunRecord]) -> list[str]:
     statements.append(
         "Where a row has a single run, nothing is known about its spread: a difference of a few points may be chance."
         if fewest == 1
-        else f"With {fewest} runs a row the spread is uncertain: differences below {telling(fewest):.1f} times the "
-        "spread may be chance."
+        else f"With {fewest} seeds a row the spread is uncertain: what sets two ways of training apart may be chance "
+        f"below {telling(fewest):.1f} times the spread of its values by seed."
     )
     if not any(record.evaluation.labels for record in records):
         statements.append(
@@ -102,10 +102,10 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
 
 
 def telling(runs: int) -> float:
-    """By how many sample deviations two means of so many runs each must differ for p < 0.05 in Student's t-test."""
+    """By how many of its sample deviations a mean over so many seeds must differ from 0 for p < 0.05 in a t-test."""
     from scipy import stats
 
-    return float(stats.t.ppf(0.975, 2 * runs - 2)) * math.sqrt(2 / runs)
+    return float(stats.t.ppf(0.975, runs - 1)) / math.sqrt(runs)
 
 
 def chance_statements(records: Sequence[RunRecord]) -> list[str]:

@@ -14,7 +14,7 @@ def paper_cost(seeds: int = paper.RUNS) -> Table:
     Args:
         seeds: runs of a cell.
     """
-    every = cells(OF_THE_PAPER, budget="paper")
+    every = [cell for cell in cells(OF_THE_PAPER, budget="paper") if cell.variant is None]
     tables = {cell.run for cell in every if cell.artefact.startswith("table")}
     lines: list[Line] = []
     all_runs = all_hours = 0

@@ -49,7 +49,10 @@ GAINED = {"accuracy": 70.0, "protocol": "logistic regression"}
 @pytest.mark.parametrize(
     ("gain", "words"),
     [
-        ({"points": {"linear_probe": 18.5}, "better": ["linear_probe"], "worse": []}, "gained over random weights"),
+        (
+            {"points": {"linear_probe": 18.5}, "better": ["linear_probe"], "worse": []},
+            "better than random weights, in points: linear probe +18.5",
+        ),
         ({"points": {"linear_probe": 0.5}, "better": [], "worse": []}, "nothing gained over random weights"),
     ],
 )

@@ -196,6 +196,7 @@ def _print_measures(result: Mapping[str, Any]) -> None:
                 words,
                 f"{entry['accuracy']:.2f} %" if entry else "-",
                 f"{start['accuracy']:.2f} %" if start else "-",
+                f"{entry['accuracy'] - start['accuracy']:+.1f}" if entry and start else "-",
                 str(entry["protocol"]) if entry else absent,
             )
         )
@@ -203,8 +204,9 @@ def _print_measures(result: Mapping[str, Any]) -> None:
     for key, (words, meaning, factor, unit) in _LABEL_FREE.items():
         if key in free:
             shown = [f"{factor * tree[key]:.2f}{unit}" if key in tree else "-" for tree in (free, free_before)]
-            rows.append((words, *shown, meaning))
-    table(("measure", "test images", "untrained", "what it is"), rows)
+            change = f"{factor * (free[key] - free_before[key]):+.1f}" if key in free_before else "-"
+            rows.append((words, *shown, change, meaning))
+    table(("measure", "test images", "untrained", "gained", "what it is"), rows)
 
 
 def _print_gain(result: Mapping[str, Any]) -> None:
@@ -216,12 +218,17 @@ def _print_gain(result: Mapping[str, Any]) -> None:
     if not points:
         paragraph("gained: without labels no accuracy tells; compare the measures above with the untrained ones")
         return
-    told = ", ".join(f"{name} {value:+.1f}" for name, value in points.items())
-    if gain["better"]:
-        worse = ", ".join(_ACCURACIES[name] for name in gain["worse"])
-        paragraph(f"gained over random weights, in points: {told}" + (f"; worse by {worse}" if worse else ""))
+    better, worse = (
+        ", ".join(f"{_ACCURACIES[name]} {gain['points'][name]:+.1f}" for name in gain[side])
+        for side in ("better", "worse")
+    )
+    if better:
+        paragraph(f"better than random weights, in points: {better}" + (f"; worse: {worse}" if worse else ""))
     else:
-        paragraph(f"nothing gained over random weights beyond what the test images can tell, in points: {told}")
+        paragraph(
+            "nothing gained over random weights: "
+            + (f"worse, in points: {worse}" if worse else "no measure differs by more than its test images can tell")
+        )
         paragraph(
             "to try: more epochs or images (--budget long), another --optimizer.learning_rate (is train/loss in "
             "metrics.jsonl still falling?), or near pairs for translations (--views.max_distance 2)"

@@ -75,7 +75,7 @@ BUDGETS: Mapping[BudgetName, Mapping[Workload, Budget]] = MappingProxyType(
             "folder":         Budget(     1,    32,  1 / 8,   128,   64, minutes=1),
         },
         "quick": {
-            "digits":         Budget(    30,   128,  1 / 2,  None, None, minutes=3),
+            "digits":         Budget(    40,   128,  1 / 4,  None, None, minutes=3),
             "mnist":          Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
             "mnist-rotation": Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
             "mnist-scale":    Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
@@ -88,7 +88,7 @@ BUDGETS: Mapping[BudgetName, Mapping[Workload, Budget]] = MappingProxyType(
         },
         # On one core: 20 minutes with its evaluation.
         "long": {
-            "digits":         Budget(   200,   128,  1 / 2,  None, None, minutes=20),
+            "digits":         Budget(   200,   128,  1 / 4,  None, None, minutes=20),
             "mnist":          Budget(    10,   256,  1 / 2,  None, None, minutes=20),
             "mnist-rotation": Budget(     8,   256,  1 / 4,  None, None, minutes=20),
             "mnist-scale":    Budget(     8,   256,  1 / 4,  None, None, minutes=20),

@@ -46,6 +46,11 @@ def test_what_is_shown_is_told_in_one_sentence(tmp_path: Path) -> None:
     )
 
 
+def test_three_ways_of_training_are_listed(tmp_path: Path) -> None:
+    three = [runs(tmp_path, [16.0, 17.1, 15.8, 16.4], mode) for mode in ("a-ssl", "h-ssl", "hybrid")]
+    assert ", by 16.3 points, H-SSL too, by 16.3 points, and Hybrid too, by 16.3 points." in told(*three)
+
+
 def test_nothing_gained_is_said(tmp_path: Path) -> None:
     h, a = runs(tmp_path, [-6.0, -5.1, -5.8, -6.4]), runs(tmp_path, [18.0, 19.1, 18.5, 18.2], "a-ssl")
     assert told(h, a) == (

@@ -67,11 +67,13 @@ def gains_sentence(found: Iterable[Trained]) -> str:
     by = f"by {within_a_sentence(measure)} over {over}"
     several = len(by_row) > 1
     parts = []
-    for number, (training, of) in enumerate(_by_training(shown)):
+    learned = _by_training(shown)
+    for number, (training, of) in enumerate(learned):
         every = [gain for gain in gains if gain.training == training]
         rows = f" in {len(of)} of {len(every)} row{'' if len(every) == 1 else 's'}" if several else ""
         how = "learned more than random weights" if number == 0 else "too"
-        parts.append(f"{'and ' if number else ''}{training} {how}, by {_points(of)}{rows}")
+        last = "and " if number and number == len(learned) - 1 else ""
+        parts.append(f"{last}{training} {how}, by {_points(of)}{rows}")
     told = [", ".join(parts)] if parts else []
     for training, of in _by_training(open_):
         them = "them" if told else "random weights"

@@ -72,12 +72,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 # -- training --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("optimizer", ["lars", "adamw", "sgd"])
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_learns(mode: str, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"trainer__epochs": 10, "optimizer__learning_rate": 4.0}
+def test_every_mode_learns(mode: str, optimizer: str, tmp_path: Path) -> None:
+    rate = {"lars": 4.0, "adamw": 4e-3, "sgd": 0.1}[optimizer]
+    changes: dict[str, Any] = {"trainer__epochs": 10, "optimizer__name": optimizer, "optimizer__learning_rate": rate}
     if mode in ("frozen", "supervised"):
         # Faster still, and rounding alone decides where it ends.
-        changes |= {"trainer__epochs": 30, "optimizer__learning_rate": 8.0 if mode == "frozen" else 4.0}
+        changes |= {"trainer__epochs": 30, "optimizer__learning_rate": 2 * rate if mode == "frozen" else rate}
     result = train(tiny(mode, **changes), tmp_path)
     losses = [line["train/loss"] for line in metrics(tmp_path)]
     assert len(losses) == changes["trainer__epochs"]
@@ -599,14 +601,14 @@ def _poison_buffer(module: L.LightningModule, optimizer: torch.optim.Optimizer) 
 
 
 def _poison_optimizer(module: L.LightningModule, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.state[module.get_parameter("backbone.lift.weight")]["velocity"].fill_(math.nan)
+    optimizer.state[module.get_parameter("backbone.lift.weight")]["exp_avg"].fill_(math.nan)
 
 
 @pytest.mark.parametrize(
     ("poison", "named"),
     [
         (_poison_buffer, "not finite: backbone.norm1.running_var\n"),
-        (_poison_optimizer, "not finite: the optimizer's velocity of backbone.lift.weight\n"),
+        (_poison_optimizer, "not finite: the optimizer's exp_avg of backbone.lift.weight\n"),
     ],
 )
 def test_whatever_a_checkpoint_holds_is_finite(

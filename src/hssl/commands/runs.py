@@ -34,7 +34,8 @@ def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path
             return 0
     for note in result.get("notes", ()):
         print(note)
-    if measure:
+    # Of several processes the others are gone by now, or wait for the first one to end.
+    if measure and config.trainer.devices * config.trainer.nodes == 1:
         evaluation = _evaluation(out)
         print()
         _print_measures(evaluation)

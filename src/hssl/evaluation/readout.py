@@ -78,7 +78,10 @@ def readout_accuracy(predict: Callable[[Tensor], Tensor], store: Store, batch_si
                         accepted=f"0 to {classes - 1}",
                         remedy="evaluate on the data set that the readout was trained on",
                     )
-                metric = MulticlassAccuracy(num_classes=classes, average="micro").to(logits.device)
+                # Not over ranks: whoever measures a run measures all of its images.
+                metric = MulticlassAccuracy(num_classes=classes, average="micro", sync_on_compute=False).to(
+                    logits.device
+                )
             metric.update(logits, labels[indices])
     if metric is None:
         raise DataError("there are no images to evaluate on", accepted="a store with one image or more")

@@ -75,7 +75,7 @@ BUDGETS: Mapping[BudgetName, Mapping[Workload, Budget]] = MappingProxyType(
             "folder":         Budget(     1,    32,  1 / 8,   128,   64, minutes=1),
         },
         "quick": {
-            "digits":         Budget(    40,   128,  1 / 4,  None, None, minutes=3),
+            "digits":         Budget(    20,   128,  1 / 4,  None, None, minutes=3),
             "mnist":          Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
             "mnist-rotation": Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),
             "mnist-scale":    Budget(     4,   256,  1 / 4, 20000, None, 5000, minutes=3),

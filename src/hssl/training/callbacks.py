@@ -64,7 +64,8 @@ class OwnSignals(Callback):
     def __init__(self) -> None:
         self._before = signal.getsignal(signal.SIGTERM)
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # The trainer registers its own after `setup` and `on_fit_start`.
         if callable(self._before) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._before)
 

@@ -15,6 +15,16 @@ from stand_in_engine import Engine
 
 torch.set_num_threads(1)
 
+# Processes, whole runs and many sizes: seconds each, left to `make test-thorough`.
+THOROUGH = {
+    "data/test_mapped_decoding.py", "data/test_mapped_store.py", "data/test_prefetch.py",
+    "experiments/test_beyond.py", "experiments/test_compare.py", "experiments/test_grid_processes.py",
+    "experiments/test_identical_pairs.py", "experiments/test_manifest.py", "experiments/test_picture.py",
+    "experiments/test_slurm.py", "experiments/test_slurm_task.py", "benchmarks/test_layers.py",
+    "layers/test_plan.py", "layers/test_row_convolution.py", "training/test_distributed.py",
+    "training/test_ended_runs.py", "training/test_energy.py", "training/test_run_lock.py",
+}  # fmt: skip
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,6 +33,15 @@ def _shared(name: str, variable: str) -> Path:
     if not folder.is_dir():
         pytest.fail(f"{folder} is missing: set {variable} to the folder with the {name} files these tests need")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    names = {item.path.relative_to(tests).as_posix() for item in items if item.path.is_relative_to(tests)}
+    assert len(names) < 50 or names >= THOROUGH, f"no such file of tests: {sorted(THOROUGH - names)}"
+    for item in items:
+        if item.path.is_relative_to(tests) and item.path.relative_to(tests).as_posix() in THOROUGH:
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture(scope="session")

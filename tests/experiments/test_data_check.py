@@ -36,7 +36,7 @@ def data(tmp_path: Path) -> Path:
 
 def grid(*datasets: str, root: str | None = None) -> list[Task]:
     changes = {} if root is None else {"data.root": root}
-    return tasks(cells(["table1"], datasets), (0, 1), "smoke", changes)
+    return tasks(cells(["table1"], datasets, budget="smoke"), (0, 1), "smoke", changes)
 
 
 def configs(*datasets: str, root: str | None = None) -> list[Config]:

@@ -240,16 +240,16 @@ def test_the_command_submits_and_tells(
     words = command("--launcher", "slurm", "--slurm.partition", "big", "--slurm.time=1-0", "--jobs", "3")
     assert main([*words, "--out", str(out)]) == 0
     told = capsys.readouterr().out
-    assert "4 runs: 4 submitted" in told
+    assert "5 runs: 5 submitted" in told
     assert f"hssl report {out}" in told
     (script,) = slurm.scripts
     assert "#SBATCH --partition=big\n" in script
     assert "#SBATCH --time=1440\n" in script
-    assert "#SBATCH --array=0-3%3\n" in script
+    assert "#SBATCH --array=0-4%3\n" in script
     (slurm.root / "alive" / "4700_2").write_text("RUNNING")
     assert main([*words, "--out", str(out)]) == 0
     told = capsys.readouterr().out
-    assert "4 runs: 3 waiting, 1 running" in told
+    assert "5 runs: 4 waiting, 1 running" in told
     assert "mnist-translation-frozen-smoke-seed0" in told
     assert len(slurm.scripts) == 1
 

@@ -31,9 +31,10 @@ def identical_pairs(cell: Cell) -> float:
     else:
         axes = 2 * [[float(step) for step in range(MAP_SIDES[cell.dataset] - extent + 1)]]
     places = list(product(*axes))
-    reach = float("inf")
-    if cell.artefact == "figure2-distance" and cell.value is not None:
-        reach = cell.value + 1e-9
+    assert cell.budget is not None
+    # Short budgets pair near places of translations along the other axis too.
+    largest = cell.configuration(cell.budget, 0, {}).views.max_distance
+    reach = float("inf") if largest is None else largest + 1e-9
     within = sum(
         sum((x - y) ** 2 for x, y in zip(one, other, strict=True)) <= reach for one in places for other in places
     )

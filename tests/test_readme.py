@@ -3,14 +3,17 @@
 import re
 import shutil
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
 
 from hssl.benchmarks.render import main as render_measurements
+from hssl.config import override
 from hssl.experiments.contents import report_of
 from hssl.experiments.markdown import markdown
-from hssl.experiments.recipes import recipe_names
+from hssl.experiments.recipes import MODES, recipe, recipe_names
+from hssl.experiments.record import RunRecord, read
 from hssl.experiments.render import readme_parts, records_of, reproduction_parts, update
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,3 +112,28 @@ def test_a_changed_number_is_noticed(tmp_path: Path) -> None:
     update(copy, readme_parts(records))
     assert copy.read_text() != README.read_text()
     assert (ROOT / "results" / "quick" / "report.md").read_text() != markdown(report_of(records, {}))
+
+
+def test_the_demo_gains_what_it_is_there_to_show() -> None:
+    """The committed seeds are of the command that `make demo` runs, and learn more than random weights."""
+    command = re.search(r"^DEMO := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert command is not None
+    stem, *words = command.group(1).split()
+    fields = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
+    budget = fields.pop("budget")
+    by_mode: dict[str, list[RunRecord]] = {}
+    for file in sorted((ROOT / "results" / "demo" / "records").glob("*.json")):
+        record = read(file)
+        config = override(recipe(record.recipe, budget), {**fields, "seed": record.seed})
+        assert record.identity == config.identity(), file.name
+        assert record.recipe.startswith(stem)
+        by_mode.setdefault(record.mode, []).append(record)
+    assert {mode: len(records) for mode, records in by_mode.items()} == dict.fromkeys(MODES.values(), 3)
+
+    def accuracy(mode: str, measure: str) -> float:
+        return fmean(getattr(record.evaluation, measure).accuracy for record in by_mode[mode])
+
+    for mode in ("a-ssl", "h-ssl"):
+        assert accuracy(mode, "few_labels") >= accuracy("frozen", "few_labels") + 5
+        for measure in ("linear_probe", "knn"):
+            assert accuracy(mode, measure) >= accuracy("frozen", measure)

@@ -71,9 +71,10 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
         padded = not all(
             r.configuration["backbone"].get("circular") for r in records if r.transformation == "translation"
         )
+        reach = sorted({_reach(r) for r in records if r.transformation == "translation" and r.mode == "h-ssl"})
         statements.append(
-            "For translations the paper's two protocols draw different pairs (A-SSL: shifts up to ±20 % read at one "
-            "place; H-SSL: any two places of the map)"
+            "For translations the two draw different pairs (A-SSL: shifted images read at one place; H-SSL: two places "
+            f"of the map{', ' + ' or '.join(reach) if reach else ''})"
             + (", and zero padding breaks their equivariance at the border, which most places see" if padded else "")
             + ": A-SSL and H-SSL need not agree."
         )
@@ -95,10 +96,16 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
     ]
     if afterwards and any(record.mode == "supervised" for record in records):
         statements.append(
-            f"The readouts are not equally trained: that of Supervised learns with its network, the others are fitted "
-            f"to the finished network for {max(afterwards)} epochs. The linear probe treats all alike."
+            f"All readouts, that of Supervised too, are fitted anew to the finished network, for {max(afterwards)} "
+            "epochs."
         )
     return statements
+
+
+def _reach(record: RunRecord) -> str:
+    """How far apart the places of H-SSL's pairs may be."""
+    largest = record.configuration["views"]["max_distance"]
+    return "any distance apart" if largest is None else f"at most {largest:g} apart (squared)"
 
 
 def telling(runs: int) -> float:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hssl.config import OptimizerConfig
 from hssl.errors import ConfigurationError
-from hssl.training.optim import LARS, parameter_groups, warmup_cosine, warmup_cosine_schedule
+from hssl.training.optim import LARS, build_optimizer, parameter_groups, warmup_cosine, warmup_cosine_schedule
 
 
 class SlowLARS:
@@ -255,3 +256,17 @@ def test_the_schedule_drives_every_group_and_resumes() -> None:
     rates += advance(resumed, resumed_schedule, 6)
     factors = [warmup_cosine(step, total_steps=8, warmup_steps=4) for step in range(9)]
     assert rates == [[2 * factor, factor] for factor in factors]
+
+
+@pytest.mark.parametrize("name", ["lars", "adamw", "sgd"])
+def test_biases_and_norms_have_a_rate_of_their_own_and_no_decay(name: str) -> None:
+    settings = OptimizerConfig(name=name, learning_rate=0.02, norm_learning_rate=0.003, weight_decay=0.1, momentum=0.8)
+    weights, norms = build_optimizer(settings, network()).param_groups
+    assert (weights["lr"], weights["weight_decay"]) == (0.02, 0.1)
+    assert (norms["lr"], norms["weight_decay"]) == (0.003, 0.0)
+    same = build_optimizer(settings.model_copy(update={"norm_learning_rate": None}), network()).param_groups
+    assert [group["lr"] for group in same] == [0.02, 0.02]
+    kind = {"lars": LARS, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[name]
+    optimizer = build_optimizer(settings, network())
+    assert isinstance(optimizer, kind)
+    assert weights.get("betas", (weights.get("momentum"),))[0] == 0.8

@@ -50,9 +50,10 @@ def reproduction_parts(records: Mapping[str, RunRecord]) -> dict[str, str]:
     """By marker: what there is in short, what decisions do to accuracy, and what the paper costs."""
     found = entries(records)
     made = provenance(list(records.values()))
+    studied = effects(found)
     return {
         "in-short": _in_short(found),
-        "effects": f"{markdown_table(effects(found))}\n\n{made}",
+        "effects": f"{markdown_table(studied)}\n\n{made}" if studied.lines else "No study has records yet.",
         "cost": markdown_table(paper_cost()),
     }
 

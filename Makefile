@@ -66,12 +66,12 @@ SEARCH ?= results/search
 search: install  # ends with results/search/README.md
 	$(BIN)/python -m hssl.experiments.search --data-root $(DATA)/mnist --jobs 2 --out $(SEARCH)
 
-# 250 runs of up to three minutes.
+# 250 runs of a few minutes.
 QUICK ?= results/quick
 results-quick: install
 	$(REPRODUCE) all --datasets mnist --budget quick --seeds 5 --jobs 2 --data.root $(DATA) --out $(QUICK)
 
-# 75 runs of up to twenty minutes on one core each.
+# 75 runs, sized for twenty minutes on one core each.
 LONG ?= results/long
 results-long: install
 	$(REPRODUCE) table1 --datasets mnist --budget long --seeds 3 --jobs 2 --data.root $(DATA) --out $(LONG)

@@ -40,9 +40,7 @@ Any field of the configuration is an option by its dotted name:
 'hssl recipes --fields' lists every field with what it accepts and its default.
 Fields are replaced after the budget is applied."""
 _SEED = "   --seed 1"
-_BUDGET = (
-    "smoke: under a minute on two CPU cores; quick: under three; long: under twenty on one; paper: the paper's own"
-)
+_BUDGET = "smoke: under a minute on two CPU cores; quick: a few; long: sized for twenty on one; paper: the paper's own"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, *_FULL}
 

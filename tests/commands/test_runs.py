@@ -21,7 +21,7 @@ def test_train_hands_over_the_recipe_with_budget_and_fields(
     words = ["train", "mnist-scale-hssl", "--seed", "3", "--budget", "quick", "--data.root=../there", "--out", str(out)]
     assert main([*words, "--backbone.scales", "1,1.5", "--optimizer.learning_rate", "1e-2"]) == 0
     (config, folder), measured = engine.asked
-    assert measured == (out, None)
+    assert measured == (out, "../there"), "measured where it was trained, wherever the folder says its data lay"
     expected = recipe("mnist-scale-hssl", "quick")
     assert folder == out
     assert (config.seed, config.data.root, config.optimizer.learning_rate) == (3, "../there", 0.01)

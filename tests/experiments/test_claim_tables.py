@@ -7,7 +7,7 @@ from hssl.experiments import claims
 from hssl.experiments.blocks import Number
 from hssl.experiments.claim_tables import agreement, counted, summary, theory
 from hssl.experiments.entries import Entry, entries
-from hssl.experiments.record import RunRecord
+from hssl.experiments.record import Measure, RunRecord
 from hssl.experiments.tables import MEASURES, summarise
 
 NEAR = {"mnist-scale-assl": [98.5, 98.6, 98.7], "mnist-scale-hssl": [70.0, 70.1, 70.3],
@@ -31,6 +31,24 @@ def test_what_is_undecided_is_not_counted_as_agreement(tmp_path: Path) -> None:
     undecided = next(point for words, point in by_words.items() if "undecided" in words)
     assert "Frozen" in undecided
     assert len(section.tables[0].lines) == 4
+
+
+def test_what_raw_features_say_otherwise_is_told(tmp_path: Path) -> None:
+    def raw(record: RunRecord) -> RunRecord:
+        accuracy = (40.0 if record.mode == "frozen" else 38.0) + 0.1 * record.seed**2 * (record.mode == "h-ssl")
+        measure = Measure(accuracy=accuracy, protocol="raw")
+        return record.model_copy(update={"evaluation": record.evaluation.model_copy(update={"knn_raw": measure})})
+
+    records = grid(tmp_path, NEAR, 3)
+    plain, more = (
+        summary(entries(of), "quick") for of in (records, {name: raw(record) for name, record in records.items()})
+    )
+    assert plain is not None
+    assert more is not None
+    assert not any("raw" in point for point in plain.points)
+    (told,) = (point for point in more.points if "On raw ones" in point)
+    assert "MNIST · scale · SESN −1.8" in told
+    assert told.endswith("worse.")
 
 
 def test_a_smaller_budget_promises_no_accuracy(tmp_path: Path) -> None:

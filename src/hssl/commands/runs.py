@@ -36,7 +36,7 @@ def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path
         print(note)
     # Of several processes the others are gone by now, or wait for the first one to end.
     if measure and config.trainer.devices * config.trainer.nodes == 1:
-        evaluation = _evaluation(out)
+        evaluation = _evaluation(out, config.data.root)
         print()
         _print_measures(evaluation)
         print()
@@ -45,7 +45,7 @@ def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path
     return 0
 
 
-def _evaluation(run: Path) -> Mapping[str, Any]:
+def _evaluation(run: Path, data_root: str | None) -> Mapping[str, Any]:
     """The evaluation of a finished run: the one that is there, if it is of this run and its last epoch."""
     from hssl.training.run_folder import RunFolder
 
@@ -55,7 +55,7 @@ def _evaluation(run: Path) -> Mapping[str, Any]:
     with without_notices(), progress("loading") as told:
         from hssl.training.evaluate import evaluate_run
 
-        return evaluate_run(run, None, told)
+        return evaluate_run(run, data_root, told)
 
 
 def evaluate(run: Path, data_root: str | None) -> int:

@@ -33,9 +33,9 @@ def knn(
         train_features, test_features: [N, D], from a frozen network.
         train_labels, test_labels: [N].
         neighbours: k, at most the number of training examples.
-        standardise: give each feature mean 0 and variance 1 over the training examples, as the linear probe does. A
-            feature's size is its BatchNorm's choice and says nothing about images, and features behind a ReLU share a
-            mean that raw cosines hardly see past. Without it, the angles are those of the features as they are.
+        standardise: give each feature mean 0 and variance 1 over the training examples, as the linear probe does, since
+            a feature's size and mean are its BatchNorm's choice. Without it, the angles are those of the features as
+            they are.
 
     Raises:
         DataError: as for the linear probe, or more neighbours than training examples.

@@ -86,7 +86,7 @@ BUDGETS: Mapping[BudgetName, Mapping[Workload, Budget]] = MappingProxyType(
             "tiny-imagenet":  Budget(     4,   128, 1 / 16,  5000, 2000, minutes=3),
             "folder":         Budget(     2,    64,  1 / 4,   512,  256, minutes=3),
         },
-        # On one core: 20 minutes with its evaluation.
+        # Sized for 20 minutes on one core with its evaluation; not measured yet.
         "long": {
             "digits":         Budget(   200,   128,  1 / 4,  None, None, minutes=20),
             "mnist":          Budget(    10,   256,  1 / 2,  None, None, minutes=20),

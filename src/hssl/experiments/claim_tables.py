@@ -79,6 +79,13 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
         if by_measure := claims.by_measure(claim, found):
             where = next((TITLES[of].split(":")[0] + ". " for of, one in claims.FIGURE2.items() if one is claim), "")
             points.append(f"{where}{claim.title}? {counted(claim, by_measure)}")
+    raw = [item for item in claims.rows_by(claims.LEARNS, found, "knn_raw") if item.told is not None]
+    if raw:
+        told = "; ".join(f"{item.row} {interval(item.told)}, {item.verdict}" for item in raw)
+        points.append(
+            "kNN reads standardised features, as the linear probe does. On raw ones, H-SSL minus frozen in points: "
+            f"{told}."
+        )
     if rows := claims.against_paper(found):
         verdicts = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
         counts = [f"{number} {words}" for words, number in verdicts.items() if number]

@@ -26,7 +26,8 @@ def probes(found: Sequence[Entry]) -> Section | None:
             "Ways to read the same features. The readout is the paper's measure. On MNIST it has one more layer "
             "before its linear classifier, and that layer is trained, also on random weights; on the other data it "
             "pools and normalises. Linear probe (logistic regression), 10-shot (the linear probe from ten labels a "
-            "class) and k nearest neighbours read the pooled features as they are; the paper has no numbers for them.",
+            "class) and k nearest neighbours read the same pooled features, standardised; the paper has no numbers for "
+            "them.",
         ),
         tables=(Table("probes", ("Row", "Training", *(MEASURES[measure] for measure in there)), tuple(lines)),),
         points=protocols(here),

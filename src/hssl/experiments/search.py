@@ -126,7 +126,7 @@ def main(arguments: Sequence[str]) -> int:
     outcome = run(tasks(given.data_root), GridFolder(given.out), given.jobs)
     for name, message in outcome.failures.items():
         print(f"failed: {name}: {message}", file=sys.stderr)
-    if outcome.records:
+    if not outcome.failures:
         write_atomically(given.out / "README.md", page(outcome.records))
     return 1 if outcome.failures else 0
 

@@ -221,7 +221,7 @@ HOW_MEASURED = (
     "Test accuracy in percent of the last epoch, mean ± sample standard deviation over the runs "
     f"({NONE} after ±: a single run). Readout is the measure of the paper and trains a network of its own; linear "
     "probe (logistic regression), kNN and 10-shot (the linear probe from ten labels a class), as far as they are "
-    "here, read the same frozen features as they are and are not comparable with the paper's column."
+    "here, read the same frozen features, standardised, and are not comparable with the paper's column."
 )
 
 

@@ -20,7 +20,8 @@ THOROUGH = {
     "data/test_mapped_decoding.py", "data/test_mapped_store.py", "data/test_prefetch.py",
     "experiments/test_beyond.py", "experiments/test_compare.py", "experiments/test_grid_processes.py",
     "experiments/test_identical_pairs.py", "experiments/test_manifest.py", "experiments/test_picture.py",
-    "experiments/test_slurm.py", "experiments/test_slurm_task.py", "benchmarks/test_layers.py",
+    "experiments/test_cell.py", "experiments/test_slurm.py", "experiments/test_slurm_task.py",
+    "benchmarks/test_layers.py", "benchmarks/test_loss.py", "benchmarks/test_scaling.py",
     "layers/test_plan.py", "layers/test_row_convolution.py", "training/test_distributed.py",
     "training/test_ended_runs.py", "training/test_energy.py", "training/test_run_lock.py",
 }  # fmt: skip

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,20 @@ def work(*names: str) -> list[Task]:
 
 
 def calls(folder: GridFolder) -> list[str]:
-    return (folder.path / "calls.txt").read_text().split()
+    file = folder.path / "calls.txt"
+    return file.read_text().split() if file.exists() else []
+
+
+def terminate_once(ready: Callable[[], object]) -> None:
+    """SIGTERM to this process, from a thread, once something is so: a file that exists may still be empty."""
+
+    def wait() -> None:
+        limit = time.monotonic() + 30
+        while not ready() and time.monotonic() < limit:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait).start()
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -125,7 +139,7 @@ def test_an_interrupt_stops_the_processes(folder: GridFolder, monkeypatch: pytes
     def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
         join(thread, timeout)
         joins.append(time.monotonic())
-        if (folder.path / "calls.txt").exists() and len(joins) < 10**6:
+        if calls(folder) and len(joins) < 10**6:
             monkeypatch.setattr(threading.Thread, "join", join)
             raise KeyboardInterrupt
 
@@ -145,14 +159,8 @@ def test_a_grid_that_is_terminated_stops_its_processes(
     monkeypatch.setattr(module, "_GRACE", 0.5)
     before = signal.getsignal(signal.SIGTERM)
 
-    def terminate() -> None:
-        limit = time.monotonic() + 30
-        sign = folder.path / ("deaf" if name == "slow-deaf" else "calls.txt")
-        while not sign.exists() and time.monotonic() < limit:
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=terminate).start()
+    deaf = folder.path / "deaf"
+    terminate_once(deaf.exists if name == "slow-deaf" else lambda: calls(folder))
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run(work(name, "a"), folder, 1, QUIET)
@@ -164,14 +172,7 @@ def test_a_grid_that_is_terminated_stops_its_processes(
 
 def test_under_the_command_line_it_ends_by_the_signal(folder: GridFolder) -> None:
     """Who hears signals already is asked first."""
-
-    def terminate() -> None:
-        limit = time.monotonic() + 30
-        while not (folder.path / "calls.txt").exists() and time.monotonic() < limit:
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=terminate).start()
+    terminate_once(lambda: calls(folder))
     words: list[int] = []
     start = time.monotonic()
     assert endable(lambda: len(run(work("slow", "a"), folder, 1, QUIET).records), words.append) == 143

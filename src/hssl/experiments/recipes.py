@@ -37,6 +37,8 @@ MODES: Mapping[str, Mode] = MappingProxyType(
     {"assl": "a-ssl", "hssl": "h-ssl", "frozen": "frozen", "supervised": "supervised"}
 )
 """The last word of a recipe's name, and the mode that it stands for: the four columns of tables 1 and 2."""
+# Networks without structure, and the slices of their features that H-SSL takes for fibers.
+_SLICES = MappingProxyType({"mlp": 16, "cnn-three-layer": 6, "cnn-resnet20": 6})
 
 
 def digits_translation(budget: BudgetName) -> Config:
@@ -323,6 +325,10 @@ def recipe(name: str, budget: str = "paper") -> Config:
     if not _is_budget(budget):
         raise ConfigurationError(f"there is no budget '{budget}'", accepted=", ".join(BUDGET_NAMES))
     config = stem.configure(budget).model_copy(update={"recipe": name, "mode": mode})
+    if mode == "a-ssl" and config.backbone.name in _SLICES:
+        # Slices are 'emulated in the H-SSL setting': A-SSL reads the whole vector (docs/decisions.md, 12).
+        whole = config.views.model_copy(update={"base_size": _SLICES[config.backbone.name]})
+        return config.model_copy(update={"views": whole})
     # The paper's own budget keeps its own computation, all streams and a readout alongside, and its own pairs.
     if budget == "paper" or mode not in SELF_SUPERVISED:
         return config

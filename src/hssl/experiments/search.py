@@ -100,9 +100,10 @@ SPENDING = Question(
 )
 MLP = Question(
     "The rate of table 2's MLP",
-    "A network without BatchNorm takes smaller steps.",
+    "Nothing ties its weights together, and the paper's training without structure is not one that must help: where "
+    "less training is better, a low rate is chosen.",
     ("mnist-translation-mlp",),
-    _adamw("2.5e-4", "5e-4", "1e-3", "2e-3", "4e-3", "8e-3"),
+    _adamw("1e-4", "2.5e-4", "5e-4", "1e-3", "2e-3", "8e-3"),
 )
 CNN = Question(
     "The rate of table 2's CNN",

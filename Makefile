@@ -66,12 +66,13 @@ SEARCH ?= results/search
 search: install  # ends with results/search/README.md
 	$(BIN)/python -m hssl.experiments.search --data-root $(DATA)/mnist --jobs 2 --out $(SEARCH)
 
-# 250 runs of a few minutes.
+# 260 runs of a few minutes, then what fibers share in networks of table 1.
 QUICK ?= results/quick
 results-quick: install
-	$(REPRODUCE) all --datasets mnist --budget quick --seeds 5 --jobs 2 --data.root $(DATA) --out $(QUICK)
+	$(REPRODUCE) all width --datasets mnist --budget quick --seeds 5 --jobs 2 --data.root $(DATA) --out $(QUICK)
+	$(BIN)/python -m hssl.experiments.information $(QUICK) $(QUICK)/information.json
 
-# 75 runs, sized for twenty minutes on one core each.
+# 60 runs of at most twenty minutes on one core each.
 LONG ?= results/long
 results-long: install
 	$(REPRODUCE) table1 --datasets mnist --budget long --seeds 3 --jobs 2 --data.root $(DATA) --out $(LONG)

@@ -6,6 +6,7 @@ import pytest
 
 from experiments.fake_grid import SEEDS, grid
 from hssl.errors import DataError
+from hssl.experiments.budgets import BUDGET_NAMES
 from hssl.experiments.entries import entries
 
 
@@ -15,6 +16,13 @@ def test_shared_runs_stand_in_tables_and_figures(tmp_path: Path) -> None:
     assert len(same) == 2
     assert same[0] == same[1]
     assert {entry.cell.artefact for entry in found if entry.cell.run == "mnist-scale-hssl"} == {"table1"}
+
+
+@pytest.mark.parametrize("budget", BUDGET_NAMES)
+def test_runs_of_every_budget_are_known_by_name(tmp_path: Path, budget: str) -> None:
+    record = next(iter(grid(tmp_path, SEEDS, seeds=1).values()))
+    (entry,) = entries({f"mnist-scale-hssl-{budget}-seed0": record})
+    assert entry.cell.run == "mnist-scale-hssl"
 
 
 def test_what_is_no_run_of_a_grid_is_refused(tmp_path: Path) -> None:

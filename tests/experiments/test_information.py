@@ -59,6 +59,6 @@ def test_the_picture_is_written_and_a_folder_without_runs_refused(
 ) -> None:
     draw([fake(seed, 3.0, 2.0, 1.0) for seed in range(3)], tmp_path / "docs" / "information.png")
     assert (tmp_path / "docs" / "information.png").stat().st_size > 10_000
-    assert main([str(tmp_path), str(tmp_path / "x.json"), str(tmp_path / "x.png")]) == 2
+    assert main([str(tmp_path), str(tmp_path / "x.json")]) == 2
     assert "no finished run" in capsys.readouterr().err
     assert main([]) == 2

@@ -1,6 +1,8 @@
 """Committed records go between the markers of README and docs, and nothing else of them changes."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,7 @@ from experiments.fake_grid import SEEDS, grid
 from hssl.errors import DataError
 from hssl.experiments.record import write
 from hssl.experiments.render import main, readme_parts, records_of, reproduction_parts, update
+from hssl.files import write_atomically
 
 ACCURACIES = SEEDS | {"mnist-scale-hssl-nt-xent": [70.0, 70.4, 70.1]}
 
@@ -61,8 +64,15 @@ def test_it_renders_a_grids_folder(tmp_path: Path, capsys: pytest.CaptureFixture
         write(record, tmp_path / "records" / f"{name}.json")
     readme, docs, picture = tmp_path / "README.md", tmp_path / "docs.md", tmp_path / "docs" / "results.png"
     readme.write_text(_places("picture", "results", "in-short"))
-    docs.write_text(_places("in-short", "effects", "cost"))
+    docs.write_text(_places("in-short", "effects", "cost", "information"))
     assert main([str(tmp_path), str(readme), str(docs), str(picture)]) == 0
+    assert not (tmp_path / "docs" / "information.png").exists()
+    assert "Not measured yet." in docs.read_text()
+    write_atomically(tmp_path / "information.json", json.dumps([information_run(seed) for seed in range(3)]))
+    assert main([str(tmp_path), str(readme), str(docs), str(picture)]) == 0
+    assert (tmp_path / "docs" / "information.png").read_bytes().startswith(b"\x89PNG")
+    assert "Seeds 0, 1 and 2; a processor" in docs.read_text()
+    assert "- Rotation: 3.00 nats at the nearest" in docs.read_text()
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "(docs/results.png)" in readme.read_text()
     records = records_of(tmp_path)
@@ -71,6 +81,12 @@ def test_it_renders_a_grids_folder(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([str(tmp_path / "nowhere"), str(readme), str(docs), str(picture)]) == 2
     assert "there are no records" in capsys.readouterr().err
     assert main([str(tmp_path)]) == 2
+
+
+def information_run(seed: int) -> dict[str, Any]:
+    points = [{"distance": float(at), "nats": 3.0 - at + at * 0.01 * seed, "shuffled": 0.0} for at in range(3)]
+    made = {"device": "a processor", "torch": "2.13", "date": "2026-12-01T00:00:00"}
+    return {"recipe": "mnist-rotation-hssl", "seed": seed, "trained": points, "untrained": points, "environment": made}
 
 
 def _places(*names: str) -> str:

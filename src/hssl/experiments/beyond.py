@@ -14,6 +14,7 @@ from typing import Any
 from hssl.config import Config, Mode
 from hssl.experiments.recipes import MODES, STEMS
 
+FULL_WIDTH = "full width"
 _SELF_SUPERVISED: tuple[Mode, ...] = ("a-ssl", "h-ssl")
 _EVERY: tuple[Mode, ...] = tuple(MODES.values())
 
@@ -102,6 +103,16 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 {"sesn": {"backbone.basis": "sesn"}, "untruncated": {"backbone.basis": "untruncated"}},
             ),
             Study(
+                "width",
+                "Random weights: as narrow as the budget's, or of the paper's width",
+                "Short budgets train narrow networks, and compare them with the same at random weights. What does "
+                "a random network of the paper's full width reach?",
+                "docs/decisions.md, row 10",
+                _structured(),
+                ("frozen",),
+                {"as trained": {}, FULL_WIDTH: {"backbone.width": 1.0}},
+            ),
+            Study(
                 "small-maps",
                 "Tiny ImageNet: translations on maps of 4 x 4",
                 "The paper leaves this row of table 1 out: its maps are 'too small to allow for effective H-SSL "
@@ -161,4 +172,5 @@ _WORDS: dict[tuple[str, Any], str] = {
     ("backbone.basis", "untruncated"): "untruncated",
     ("views.joint", True): "joint",
     ("backbone.reading", "shared-trunk"): "shared-trunk",
+    ("backbone.width", 1.0): "full-width",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hssl.experiments import claims, paper
+from hssl.experiments.beyond import FULL_WIDTH
 from hssl.experiments.blocks import Line, Number, Section, Table, accuracy, apart, interval, p_value, signed
 from hssl.experiments.claims import MARGIN, SIGNIFICANT, Claim, Needed, Tested
 from hssl.experiments.differences import MOST_SEEDS, POWER
@@ -29,6 +30,7 @@ _LEARNS = (
     "What self-supervision is for. On MNIST the readout trains a layer of its own, on random weights too, which need "
     "not be far behind; the other measures have none."
 )
+_PROBES = ("linear_probe", "knn", "few_labels")
 _SCALES = (
     "The caption of table 1: 'often a significant improvement in performance for H-SSL methods when moving from "
     "Translation to generalized groups such as Scale'. The two are different networks, so their runs are not paired."
@@ -86,6 +88,8 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
             "kNN reads standardised features, as the linear probe does. On raw ones, H-SSL minus frozen in points: "
             f"{told}."
         )
+    if wide := full_width(found):
+        points.append(wide)
     if rows := claims.against_paper(found):
         verdicts = {words: sum(item.verdict == verdict for item in rows) for verdict, words in _AGAINST_PAPER.items()}
         counts = [f"{number} {words}" for words, number in verdicts.items() if number]
@@ -111,6 +115,27 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
 def gained(found: Sequence[Entry]) -> str:
     """What was gained over random weights in networks with structure, in a sentence or two; empty without runs."""
     return gains_sentence(Trained(e.row, e.training, e.records) for e in found if e.cell.artefact == "table1")
+
+
+def full_width(found: Sequence[Entry]) -> str:
+    """What random weights of the paper's width reach, beside H-SSL of the budget's; empty where that was not run."""
+    trained = {e.row: e for e in found if e.cell.artefact == "table1" and e.training == "H-SSL"}
+    told = []
+    for entry in found:
+        if entry.cell.variant != FULL_WIDTH or not entry.records or (beside := trained.get(entry.row)) is None:
+            continue
+        wide, narrow = (
+            " / ".join("–" if (value := of.measured(name)) is None else f"{value.mean:.1f}" for name in _PROBES)
+            for of in (entry, beside)
+        )
+        told.append(f"{entry.row} {wide} (H-SSL {narrow})")
+    if not told:
+        return ""
+    by = " / ".join(map(within_a_sentence, _PROBES))
+    return (
+        "Random weights of the paper's full width, beside H-SSL at this budget's width, in the mean by "
+        f"{by}: {'; '.join(told)}."
+    )
 
 
 def counted(claim: Claim, by_measure: Mapping[str, Sequence[Tested]]) -> str:

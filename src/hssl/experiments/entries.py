@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import cast, get_args
 
 from hssl.config import BudgetName
 from hssl.errors import DataError
@@ -16,7 +16,7 @@ from hssl.experiments.manifest import ANY_PAIRS, ARTEFACTS, SHARED_TRUNK, Artefa
 from hssl.experiments.record import RunRecord
 from hssl.experiments.tables import DATASETS, NONE, Summary, measured, training
 
-NAME = re.compile(r"(?P<run>.+)-(?P<budget>smoke|quick|paper)-seed(?P<seed>\d+)")
+NAME = re.compile(r"(?P<run>.+)-(?P<budget>{})-seed(?P<seed>\d+)".format("|".join(get_args(BudgetName))))
 """Of a run: 'RECIPE-BUDGET-seedN', with what is changed after the recipe."""
 TITLES: dict[Artefact, str] = {
     "table1": "Table 1: networks with structure",

@@ -1,6 +1,6 @@
-"""What fibers tell of each other, by their distance, in the networks of a grid: a JSON file and its picture.
+"""What fibers tell of each other, by their distance, in the networks of a grid: measured, told and drawn.
 
-    python -m hssl.experiments.information GRID results/quick/information.json docs/information.png
+    python -m hssl.experiments.information GRID results/quick/information.json
 
 GRID is a folder of `hssl reproduce` that still holds its runs. Trained and untrained networks of each seed get critics
 of their own; nothing is tuned, and the bound is of test images. What is measured already is not measured again.
@@ -71,6 +71,11 @@ def measure(run: Path, images_at_once: int = 512) -> dict[str, Any]:
         )
         found[name] = [vars(point) for point in points]
     return found | {"environment": describe_environment(torch.device("cpu"))}
+
+
+def measured(file: Path) -> list[dict[str, Any]]:
+    """What a file of this module's says of each run; none where there is no file."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
 
 
 def by_place(runs: Sequence[Mapping[str, Any]], recipe: str, which: str, key: str = "nats") -> dict[float, Summary]:
@@ -155,12 +160,12 @@ def _half(summary: Summary) -> float:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """GRID JSON PICTURE; returns the exit code."""
-    if len(arguments) != 3:
-        print("usage: python -m hssl.experiments.information GRID JSON PICTURE", file=sys.stderr)
+    """GRID JSON; returns the exit code."""
+    if len(arguments) != 2:
+        print("usage: python -m hssl.experiments.information GRID JSON", file=sys.stderr)
         return 2
-    grid, file, picture = map(Path, arguments)
-    runs: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    grid, file = map(Path, arguments)
+    runs = measured(file)
     known = {run["identity"] for run in runs}
     try:
         from hssl.training.run_folder import RunFolder
@@ -176,7 +181,6 @@ def main(arguments: Sequence[str]) -> int:
                 write_atomically(file, json.dumps(runs, indent=1) + "\n")
         if not runs:
             raise RunFolderError(f"there is no finished run of {', '.join(ROWS)} in {grid / 'runs'}")
-        draw(runs, picture)
     except HsslError as error:
         print(error, file=sys.stderr)
         return 2

@@ -205,7 +205,7 @@ def _config(
         backbone=backbone.model_copy(update={"width": backbone.width * spent.width}),
         views=ViewsConfig(base_size=(1, 1) if spatial else 1),
         objective=ObjectiveConfig(temperature=paper.TEMPERATURE),
-        optimizer=(budgets.PAPER_OPTIMIZER if budget == "paper" else budgets.SHORT_OPTIMIZER).model_copy(
+        optimizer=(budgets.PAPER_OPTIMIZER if budget == "paper" else budgets.short_optimizer(workload)).model_copy(
             update={"warmup_epochs": budgets.warmup_epochs(workload, budget)}
         ),
         trainer=TrainerConfig(epochs=spent.epochs, batch_size=spent.batch_size),

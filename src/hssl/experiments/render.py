@@ -1,12 +1,17 @@
-"""Render committed records: `python -m hssl.experiments.render FOLDER README REPRODUCTION PICTURE`; `make readme`."""
+"""Render committed records: `python -m hssl.experiments.render FOLDER README REPRODUCTION PICTURE`; `make readme`.
+
+FOLDER may also hold information.json, of `hssl.experiments.information`; its picture is drawn beside PICTURE.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hssl.errors import DataError, HsslError
+from hssl.experiments import information
 from hssl.experiments.claim_tables import gained, summary
 from hssl.experiments.effects import effects
 from hssl.experiments.entries import Entry, entries
@@ -16,11 +21,13 @@ from hssl.experiments.markdown import markdown_table
 from hssl.experiments.paper_cost import paper_cost
 from hssl.experiments.record import RunRecord
 from hssl.experiments.results_picture import described, draw, results
-from hssl.experiments.tables import comparison_table, provenance, to_markdown
+from hssl.experiments.tables import comparison_table, listed, provenance, to_markdown
 from hssl.files import write_atomically
 
 PICTURE = "docs/results.png"
 """Where the README looks for the picture of the results."""
+INFORMATION = "information.png"
+"""Where docs/reproduction.md looks for the picture of what fibers share."""
 
 
 def records_of(folder: Path) -> dict[str, RunRecord]:
@@ -56,6 +63,17 @@ def reproduction_parts(records: Mapping[str, RunRecord]) -> dict[str, str]:
         "effects": f"{markdown_table(studied)}\n\n{made}" if studied.lines else "No study has records yet.",
         "cost": markdown_table(paper_cost()),
     }
+
+
+def information_part(runs: Sequence[Mapping[str, Any]]) -> str:
+    """What fibers tell of each other: the picture, a line a row, and how it was made."""
+    if not runs:
+        return "Not measured yet."
+    lines = "\n".join(f"- {line}" for line in information.sentences(runs))
+    seeds = sorted({run["seed"] for run in runs})
+    of = runs[0]["environment"]
+    made = f"Seeds {listed(list(map(str, seeds)))}; {of['device']}, torch {of['torch']}, {str(of['date'])[:10]}."
+    return f"![InfoNCE bound between two fibers, by their distance]({INFORMATION})\n\n{lines}\n\n{made}"
 
 
 def update(path: Path, parts: Mapping[str, str]) -> None:
@@ -104,8 +122,11 @@ def main(arguments: list[str]) -> int:
     try:
         records = records_of(folder)
         update(readme, readme_parts(records))
-        update(reproduction, reproduction_parts(records))
+        runs = information.measured(folder / "information.json")
+        update(reproduction, {**reproduction_parts(records), "information": information_part(runs)})
         draw(entries(records), picture)
+        if runs:
+            information.draw(runs, picture.parent / INFORMATION)
     except HsslError as error:
         print(error, file=sys.stderr)
         return 2

@@ -61,7 +61,7 @@ format: install
 DATA ?= $(or $(HSSL_DATA),../shared/data)
 REPRODUCE := $(BIN)/hssl reproduce
 
-# How short budgets came to their optimizer: 30 runs of two minutes, measured on held-out training images.
+# How short budgets came to their optimizer: 56 runs of about two minutes, measured on held-out training images.
 SEARCH ?= results/search
 search: install  # ends with results/search/README.md
 	$(BIN)/python -m hssl.experiments.search --data-root $(DATA)/mnist --jobs 2 --out $(SEARCH)

@@ -58,7 +58,7 @@ PAPER_OPTIMIZER = OptimizerConfig(
 )
 _RATE = 8e-3
 _RATES_WITHOUT_STRUCTURE: Mapping[Workload, float] = MappingProxyType(
-    {"mnist-mlp": 5e-4, "mnist-cnn": 4e-3, "cifar10-cnn": 4e-3}
+    {"mnist-mlp": 2.5e-4, "mnist-cnn": 2e-3, "cifar10-cnn": 2e-3}
 )
 NEAR = 2.0
 """Largest squared distance between g1 and g2 of translations at short budgets: a step of the grid along each axis."""

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -21,22 +22,23 @@ ACCEPTED = (
 )
 
 
-def find_idx(root: Path) -> dict[str, Path] | None:
-    """The IDX files below `root` by their part ('train-images', ...), None when there is not one."""
+def find_idx(root: Path) -> dict[str, Path]:
+    """The IDX files below `root` by their part ('train-images', ...), whatever the case of their names."""
     for place in _PLACES:
-        found = {part: path for part in _PARTS if (path := _find_part(root / place, part)) is not None}
+        folder = root / place
+        entries = os.scandir(folder) if folder.is_dir() else ()
+        files = {entry.name.lower(): folder / entry.name for entry in entries if "ubyte" in entry.name.lower()}
+        found = {}
+        for part in _PARTS:
+            extents = 3 if part.endswith("images") else 1
+            names = (f"{part}{dot}idx{extents}-ubyte{end}" for dot in "-." for end in ("", ".gz"))
+            if (
+                path := next((files[name] for name in names if name in files and files[name].is_file()), None)
+            ) is not None:
+                found[part] = path
         if found:
             return found
-    return None
-
-
-def _find_part(folder: Path, part: str) -> Path | None:
-    extents = 3 if part.endswith("images") else 1
-    for name in (f"{part}-idx{extents}-ubyte", f"{part}.idx{extents}-ubyte"):
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.is_file():
-                return path
-    return None
+    return {}
 
 
 def read_idx(files: dict[str, Path]) -> Source:

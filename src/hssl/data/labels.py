@@ -1,52 +1,118 @@
 """Labels as the network wants them, and choices of images that respect them."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hssl.data.split import Indices
+from hssl.data.split import Indices, quoted
 from hssl.errors import DataError
 
 
-def encode_labels(
-    train: npt.NDArray[Any], test: npt.NDArray[Any], class_names: tuple[str, ...] | None
-) -> tuple[Indices, Indices, tuple[str, ...]]:
-    """Labels of both splits as positions 0 .. K-1 in the returned class names.
+class Labelled(NamedTuple):
+    """Labels that one split or one of its files writes.
+
+    Attributes:
+        where: for people.
+        values: integers or strings [N].
+        names: what the integers stand for; None where it does not say.
+    """
+
+    where: str
+    values: npt.NDArray[Any]
+    names: tuple[str, ...] | None = None
+
+
+def join_labels(parts: Sequence[Labelled], notes: list[str]) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:
+    """Labels of all parts, one after the other, and what they stand for: a class is one name, whatever its numbers.
 
     Args:
-        train, test: labels as a source writes them, integers or strings.
-        class_names: what the integers stand for; None when the sorted distinct training labels are the classes.
+        parts: integers without names are read by the names of the other parts, which is told in `notes`.
+
+    Returns:
+        positions in the names, which come in the order in which the parts declare them; the labels as they are, and
+        None, where no part declares names.
 
     Raises:
-        DataError: a label outside the class names, a negative label, or a class of the test split that no training
-            image has.
+        DataError: a label outside a part's names, a negative one, or integers beside names that they may not mean.
     """
-    known = np.unique(train)
-    unknown = np.setdiff1d(test, known)
-    for split, values in (("training", train), ("test", test)):
-        if values.dtype.kind != "i":
-            continue
-        limit = len(class_names) if class_names is not None else np.iinfo(np.int64).max
-        outside = values[(values < 0) | (values >= limit)]
-        if len(outside):
-            raise DataError(
-                f"the {split} split has labels that stand for no class",
-                arrived=f"label {outside[0]} ({len(outside):,} such images)",
-                accepted=f"0 to {limit - 1}" if class_names is not None else "integers from 0",
-                remedy="correct the labels, or leave them out of the whole data set to train without",
-            )
-    if len(unknown):
-        shown = [class_names[value] if class_names is not None else str(value) for value in unknown[:5]]
+    parts = [part for part in parts if len(part.values)] or parts[:1]
+    words = [part for part in parts if part.values.dtype.kind == "U"]
+    numbers = [part for part in parts if part.values.dtype.kind != "U" and part.names is None]
+    declared = {part.names for part in parts if part.names is not None}
+    for part in parts:
+        _check_range(part)
+    if len(parts) in (len(words), len(numbers)):
+        return np.concatenate([part.values for part in parts]), None
+    if numbers and (words or len(declared) != 1):
+        raise DataError(
+            "it cannot be told which classes some labels mean",
+            arrived=f"numbers without names in {numbers[0].where}; "
+            + (f"words in {words[0].where}" if words else "names in several orders in the other files"),
+            accepted="numbers everywhere, words everywhere, or class names declared beside the numbers",
+            remedy="write the labels of all files and splits in the same way",
+        )
+    usual = next(iter(declared), ())
+    if numbers:
+        notes.append(
+            f"no class names are declared in {', '.join(part.where for part in numbers)}: its labels are read by those "
+            f"of {next(part.where for part in parts if part.names is not None)}"
+        )
+    classes: dict[str, int] = {}
+    joined = []
+    for part in parts:
+        if part.values.dtype.kind == "U":
+            own, codes = np.unique(part.values, return_inverse=True)
+            part = Labelled(part.where, codes, tuple(map(str, own)))
+        part = part if part.names else part._replace(names=usual)
+        _check_range(part)
+        places = [classes.setdefault(name, len(classes)) for name in part.names or ()]
+        joined.append(np.array(places, dtype=np.int64)[part.values])
+    return np.concatenate(joined), tuple(classes)
+
+
+def _check_range(part: Labelled) -> None:
+    if part.values.dtype.kind == "U":
+        return
+    limit = len(part.names) if part.names is not None else np.iinfo(np.int64).max
+    outside = part.values[(part.values < 0) | (part.values >= limit)]
+    if len(outside):
+        raise DataError(
+            f"{part.where} has labels that stand for no class",
+            arrived=f"label {outside[0]} ({len(outside):,} such images)",
+            accepted=f"0 to {limit - 1}" if part.names is not None else "integers from 0",
+            remedy="correct the labels, or leave them out of the whole data set to train without",
+        )
+
+
+def encode_labels(train: Labelled, test: Labelled, notes: list[str]) -> tuple[Indices, Indices, tuple[str, ...]]:
+    """Labels of both splits as positions 0 .. K-1 in the returned class names.
+
+    The classes are those that the training split declares, else those that the test split declares, else the sorted
+    distinct training labels.
+
+    Raises:
+        DataError: as `join_labels`, or a class of the test split that no training image has.
+    """
+    values, names = join_labels((train, test), notes)
+    first, second = values[: len(train.values)], values[len(train.values) :]
+    known = np.unique(first)
+    if len(unknown := np.setdiff1d(second, known)):
+        shown = [names[value] if names is not None else str(value) for value in unknown]
         raise DataError(
             "the test split has classes that no training image has",
-            arrived=", ".join(shown) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""),
+            arrived=quoted(shown),
             accepted=f"the {len(known)} classes of the training split",
             remedy="remove these test images or add training images of their classes",
         )
-    if class_names is not None:
-        return train.astype(np.int64), test.astype(np.int64), class_names
-    return np.searchsorted(known, train), np.searchsorted(known, test), tuple(str(value) for value in known)
+    if names is None:
+        return np.searchsorted(known, first), np.searchsorted(known, second), tuple(str(value) for value in known)
+    if train.names is not None:
+        names = names[: len(train.names)]
+    elif train.values.dtype.kind == "U":
+        names = names[: len(known)]
+    return first, second, names
 
 
 def balanced_choice(labels: npt.NDArray[Any] | None, available: int, count: int, seed: tuple[int, ...]) -> Indices:

@@ -1,6 +1,5 @@
 """The chosen images of a split, decoded once into a file of the cache that every later run finds there."""
 
-import errno
 import hashlib
 import json
 import math
@@ -22,7 +21,7 @@ from hssl import files
 from hssl.config import DataConfig
 from hssl.data.decoding import check_sizes, decode
 from hssl.data.split import ArrayPixels, Encoded, EncodedPixels, Indices, Split
-from hssl.data.store import MappedImages, channel_counts, images_at_once
+from hssl.data.store import MappedImages, channel_counts
 from hssl.errors import DataError
 from hssl.shapes import StoredImages
 
@@ -107,12 +106,9 @@ def _made(folder: Path, split: Split, indices: Indices, config: DataConfig) -> M
         if not size:
             return torch.empty(shape, dtype=torch.uint8)
         with _writing(folder, f"{size / 1e9:.2f} GB of room"):
-            try:
+            if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, size)
-            except (AttributeError, OSError) as error:
-                # Not every system can reserve.
-                if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise
+            else:
                 os.truncate(descriptor, size)
         return torch.from_numpy(np.memmap(part, np.uint8, "r+", shape=shape))
 
@@ -124,7 +120,7 @@ def _made(folder: Path, split: Split, indices: Indices, config: DataConfig) -> M
             "shape": shape,
             # For people who look into the cache.
             "split": split.name,
-            "source": _place(split),
+            "files": [str(path.absolute()) for path in split.pixels.files[:1]],
             "missing": np.flatnonzero(~decoded.kept).tolist(),
             "left_out": decoded.left_out,
             "counts": counts.long().tolist(),
@@ -153,15 +149,9 @@ def _key(split: Split, indices: Indices, config: DataConfig) -> str:
     digest.update(repr((_VERSION, PIL.__version__, torch.__version__, settings, len(indices))).encode())
     digest.update(np.ascontiguousarray(indices).data)
     if isinstance(split.pixels, ArrayPixels):
-        array = split.pixels.array
-        digest.update(repr(array.shape).encode())
-        step = images_at_once(1, *array.shape[1:])
-        for start in range(0, len(indices), step):
-            digest.update(array[indices[start : start + step]].tobytes())
+        digest.update(split.pixels.array[indices].tobytes() + repr(split.pixels.array.shape[1:]).encode())
     else:
-        digest.update(split.pixels.version.encode())
-        for path in split.pixels.files:
-            digest.update(repr(_state(path)).encode())
+        digest.update(repr((split.pixels.version, [_state(path) for path in split.pixels.files])).encode())
     return digest.hexdigest()[:32]
 
 
@@ -172,12 +162,6 @@ def _state(path: Path) -> list[Any]:
     except OSError:
         return [str(path.absolute()), None, None]
     return [str(path.absolute()), status.st_size, status.st_mtime_ns]
-
-
-def _place(split: Split) -> str:
-    """The folder that all files of a split lie in; empty where its images lie in none."""
-    paths = [] if isinstance(split.pixels, ArrayPixels) else [path.absolute().parent for path in split.pixels.files]
-    return os.path.commonpath(paths) if paths else ""
 
 
 def _watched(split: Split, beside: list[Path]) -> Split:

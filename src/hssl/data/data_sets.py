@@ -11,7 +11,7 @@ from torch import Tensor
 from hssl.config import DataConfig
 from hssl.data.cache import Mapped, decode_to_file
 from hssl.data.decoding import Decoded, decode
-from hssl.data.labels import Labelled, balanced_choice, encode_labels, hold_out
+from hssl.data.labels import balanced_choice, encode_labels, hold_out
 from hssl.data.sources import KNOWN, check_known, open_source
 from hssl.data.split import ArrayPixels, Indices, Source, Split, quoted
 from hssl.data.store import ImageStore, MappedStore, Store, channel_counts, statistics_of
@@ -83,7 +83,8 @@ def load_data(config: DataConfig, seed: int = 0) -> DataSets:
     source, train_rows, test_rows = _divide(open_source(config), config.test_fraction, config.validation_images)
     notes = list(source.notes)
     train, test = source.train, source.held_out[0]
-    train_labels, test_labels, names = _encode(train, train_rows, test, test_rows, notes)
+    # All labels, not only the chosen ones: a class keeps its number whatever is chosen.
+    train_labels, test_labels, names = encode_labels(train.labelled(train_rows), test.labelled(test_rows), notes)
     train_rows, train_labels = _choose(train_rows, train_labels, config.train_images, (seed, _TRAIN), "training", notes)
     test_rows, test_labels = _choose(test_rows, test_labels, config.test_images, (seed, _TEST), "test", notes)
 
@@ -96,7 +97,7 @@ def load_data(config: DataConfig, seed: int = 0) -> DataSets:
     mean, std = torch.zeros(channels), torch.ones(channels)
     if config.normalize == "standardize":
         counts = train_part.counts if isinstance(train_part, Mapped) else channel_counts(train_part.images)
-        mean, std = statistics_of(counts.expand(channels, -1).contiguous())
+        mean, std = (statistic.expand(channels).contiguous() for statistic in statistics_of(counts))
     return DataSets(
         train=_store(train_part, train_labels, mean, std, names),
         test=_store(test_part, test_labels, mean, std, names),
@@ -159,24 +160,6 @@ def _divide(source: Source, fraction: float, validation: int | None = None) -> t
         )
     notes.append(f"there is no test split: {len(out):,} of {len(train):,} images are held out, the same for every seed")
     return replace(source, held_out=(train,), notes=tuple(notes)), kept, out
-
-
-def _encode(
-    train: Split, train_rows: Indices, test: Split, test_rows: Indices, notes: list[str]
-) -> tuple[Indices | None, Indices | None, tuple[str, ...]]:
-    """Labels of those rows as positions in the returned names of the classes; None and no names without labels."""
-    if train.labels is None or test.labels is None:
-        return None, None, ()
-    # All labels, not only the chosen ones: a class keeps its number whatever is chosen.
-    train_labels, test_labels, names = encode_labels(
-        Labelled(f"the split '{train.name}'", train.labels[train_rows], train.class_names),
-        Labelled(f"the split '{test.name}'", test.labels[test_rows], test.class_names),
-        notes,
-    )
-    if len(present := np.unique(train_labels)) == 1:
-        notes.append(f"all images have the one label '{names[present[0]]}': they are used without labels")
-        return None, None, ()
-    return train_labels, test_labels, names
 
 
 def _choose(

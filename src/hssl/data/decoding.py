@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from hssl.config import DataConfig
-from hssl.data.split import ArrayPixels, EncodedPixels, Indices, Split
+from hssl.data.split import ArrayPixels, EncodedPixels, Indices, Split, first_line
 from hssl.data.store import images_at_once
 from hssl.errors import ConfigurationError, DataError
 from hssl.shapes import StoredImages
@@ -144,7 +144,8 @@ def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataConfig, s
             image = open_image(encoded.content, config)
         # Decoders raise nearly anything on broken files: OSError, SyntaxError, ValueError, struct.error, zlib.error.
         except Exception as error:
-            unreadable[index] = f"{encoded.name} ({_reason(error)})"
+            reason = "not an image" if isinstance(error, UnidentifiedImageError) else first_line(error)
+            unreadable[index] = f"{encoded.name} ({reason})"
             if config.strict:
                 raise DataError(
                     "an image cannot be read",
@@ -166,12 +167,6 @@ def _stacked(arrays: list[npt.NDArray[np.uint8]]) -> StoredImages:
     """Arrays [1 or 3, R, R] as one tensor, all with three channels if one of them has three."""
     channels = max(len(array) for array in arrays)
     return torch.from_numpy(np.stack([np.broadcast_to(array, (channels, *array.shape[1:])) for array in arrays]))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image"
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
 
 
 def open_image(content: bytes | Path | None, config: DataConfig) -> Image.Image:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from hssl.data.split import Source, by_meaning, meaning, quoted
+from hssl.data.split import Source, first_line, meaning
 from hssl.data.tables import read_tables, saved_table
 from hssl.errors import DataError
 
@@ -31,10 +31,9 @@ def read_hub(repository: str) -> Source:
             loaded = datasets.load_dataset(repository)
     # What goes wrong between here and a hub has no common base class.
     except Exception as error:
-        reason = unreachable or _first_line(error)
         raise DataError(
             f"the data set '{repository}' cannot be fetched from the hub and is not in the local cache",
-            arrived=reason,
+            arrived=unreachable or first_line(error),
             remedy="give a folder that holds the data with --data.root, or try again with a network connection",
         ) from error
     return _read_splits(loaded, f"hub data set {repository}")
@@ -57,7 +56,7 @@ def read_saved(root: Path) -> Source:
         loaded = datasets.load_from_disk(str(root))
     except Exception as error:
         raise DataError(
-            f"the saved data set in {root} cannot be read", arrived=_first_line(error), remedy="save or copy it again"
+            f"the saved data set in {root} cannot be read", arrived=first_line(error), remedy="save or copy it again"
         ) from error
     return _read_splits(loaded, f"saved data set in {root}")
 
@@ -65,24 +64,10 @@ def read_saved(root: Path) -> Source:
 def _read_splits(loaded: Any, description: str) -> Source:
     import datasets
 
-    if isinstance(loaded, datasets.DatasetDict):
-        splits = dict(loaded)
-    else:
-        # A single split is what its name says, or all there is.
-        name = str(loaded.split)
-        splits = {name if meaning(name) else "train": loaded}
-    train, held_out, unused = by_meaning(splits)
-    if not train:
-        raise DataError(
-            f"the {description} has no split 'train'",
-            arrived=quoted(splits) or "no split at all",
-            accepted="a split 'train' and perhaps 'test' or 'validation'",
-            remedy="save the training images as the split 'train'",
-        )
-    unused += train[1:]
-    notes = [f"not used: the splits {quoted(unused)}"] if unused else []
-    tables = {name: [saved_table(splits[name], name, description)] for name in (*train[:1], *held_out)}
-    return read_tables(description, train[0], tables, notes)
+    # A single split is what its name says, or all there is.
+    one = not isinstance(loaded, datasets.DatasetDict)
+    splits = {str(loaded.split) if meaning(str(loaded.split)) else "train": loaded} if one else dict(loaded)
+    return read_tables(description, splits, lambda name: [saved_table(splits[name], name, description)])
 
 
 def _why_unreachable(repository: str) -> str | None:
@@ -96,7 +81,7 @@ def _why_unreachable(repository: str) -> str | None:
             HfApi().dataset_info(repository, timeout=_PATIENCE_SECONDS)
             answers.append(None)
         except Exception as error:
-            answers.append(_first_line(error))
+            answers.append(first_line(error))
 
     # In a thread of its own, because the time limit does not cover the look-up of the host's name.
     thread = threading.Thread(target=ask, daemon=True)
@@ -121,7 +106,3 @@ def _offline() -> Iterator[None]:
         datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE, levels = before
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -83,27 +83,22 @@ def parse_idx(path: Path, extents: int) -> npt.NDArray[np.uint8]:
         raw = path.read_bytes()
         if raw[:2] == _GZIP_MAGIC:
             raw = gzip.decompress(raw)
+        magic, *shape = struct.unpack_from(f">4s{extents}I", raw)
     except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
         raise DataError(f"{path} is truncated or damaged", arrived=f"{error}", remedy=again) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read", arrived=f"{error.strerror or error}") from error
-    header = 4 + 4 * extents
-    if len(raw) < header:
-        raise DataError(
-            f"{path} is truncated", arrived=f"{len(raw)} bytes", accepted=f"a header of {header}", remedy=again
-        )
     expected = bytes((0, 0, _UNSIGNED_BYTES, extents))
-    if raw[:4] != expected:
-        kind = "not an IDX file"
-        if raw[:2] == b"\0\0":
-            kind = f"an IDX file of type 0x{raw[2]:02x} with {raw[3]} extents"
+    if magic != expected:
+        is_idx = magic[:2] == b"\0\0"
+        kind = f"an IDX file of type 0x{magic[2]:02x} with {magic[3]} extents" if is_idx else "not an IDX file"
         raise DataError(
             f"{path} does not hold what its name says",
-            arrived=f"magic number {raw[:4].hex()}: {kind}",
+            arrived=f"magic number {magic.hex()}: {kind}",
             accepted=f"{expected.hex()}: unsigned bytes with {extents} extents",
             remedy=again,
         )
-    shape = struct.unpack(f">{extents}I", raw[4:header])
+    header = 4 + 4 * extents
     if len(raw) - header != math.prod(shape):
         raise DataError(
             f"{path} is truncated or damaged" if len(raw) - header < math.prod(shape) else f"{path} is too long",

@@ -1,27 +1,13 @@
 """Labels as the network wants them, and choices of images that respect them."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hssl.data.split import Indices, quoted
+from hssl.data.split import Indices, Labelled, quoted
 from hssl.errors import DataError
-
-
-class Labelled(NamedTuple):
-    """Labels that one split or one of its files writes.
-
-    Attributes:
-        where: for people.
-        values: integers or strings [N].
-        names: what the integers stand for; None where it does not say.
-    """
-
-    where: str
-    values: npt.NDArray[Any]
-    names: tuple[str, ...] | None = None
 
 
 def join_labels(parts: Sequence[Labelled], notes: list[str]) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:
@@ -39,36 +25,34 @@ def join_labels(parts: Sequence[Labelled], notes: list[str]) -> tuple[npt.NDArra
     """
     parts = [part for part in parts if len(part.values)] or parts[:1]
     words = [part for part in parts if part.values.dtype.kind == "U"]
-    numbers = [part for part in parts if part.values.dtype.kind != "U" and part.names is None]
-    declared = {part.names for part in parts if part.names is not None}
-    for part in parts:
-        _check_range(part)
-    if len(parts) in (len(words), len(numbers)):
-        return np.concatenate([part.values for part in parts]), None
-    if numbers and (words or len(declared) != 1):
+    bare = [part for part in parts if part.values.dtype.kind != "U" and part.names is None]
+    declared = [part for part in parts if part.names is not None]
+    if bare and (words or len({part.names for part in declared}) > 1):
         raise DataError(
             "it cannot be told which classes some labels mean",
-            arrived=f"numbers without names in {numbers[0].where}; "
-            + (f"words in {words[0].where}" if words else "names in several orders in the other files"),
+            arrived=f"numbers without names in {bare[0].where}; "
+            + (f"words in {words[0].where}" if words else f"names in several orders, such as in {declared[0].where}"),
             accepted="numbers everywhere, words everywhere, or class names declared beside the numbers",
             remedy="write the labels of all files and splits in the same way",
         )
-    usual = next(iter(declared), ())
-    if numbers:
+    if bare and declared:
         notes.append(
-            f"no class names are declared in {', '.join(part.where for part in numbers)}: its labels are read by those "
-            f"of {next(part.where for part in parts if part.names is not None)}"
+            f"no class names are declared in {', '.join(part.where for part in bare)}: its labels are read by those of "
+            f"{declared[0].where}"
         )
+        parts = [part._replace(names=part.names or declared[0].names) for part in parts]
+    for part in parts:
+        _check_range(part)
+    if not declared:
+        return np.concatenate([part.values for part in parts]), None
     classes: dict[str, int] = {}
     joined = []
-    for part in parts:
-        if part.values.dtype.kind == "U":
-            own, codes = np.unique(part.values, return_inverse=True)
-            part = Labelled(part.where, codes, tuple(map(str, own)))
-        part = part if part.names else part._replace(names=usual)
-        _check_range(part)
-        places = [classes.setdefault(name, len(classes)) for name in part.names or ()]
-        joined.append(np.array(places, dtype=np.int64)[part.values])
+    for _, values, names in parts:
+        if names is None:
+            distinct, values = np.unique(values, return_inverse=True)
+            names = tuple(map(str, distinct))
+        places = np.array([classes.setdefault(name, len(classes)) for name in names], dtype=np.int64)
+        joined.append(places[values])
     return np.concatenate(joined), tuple(classes)
 
 
@@ -86,33 +70,37 @@ def _check_range(part: Labelled) -> None:
         )
 
 
-def encode_labels(train: Labelled, test: Labelled, notes: list[str]) -> tuple[Indices, Indices, tuple[str, ...]]:
+def encode_labels(
+    train: Labelled | None, test: Labelled | None, notes: list[str]
+) -> tuple[Indices | None, Indices | None, tuple[str, ...]]:
     """Labels of both splits as positions 0 .. K-1 in the returned class names.
 
     The classes are those that the training split declares, else those that the test split declares, else the sorted
-    distinct training labels.
+    distinct training labels. Where all labels are one, which is told in `notes`, or a split has none, there are none.
 
     Raises:
         DataError: as `join_labels`, or a class of the test split that no training image has.
     """
+    if train is None or test is None:
+        return None, None, ()
     values, names = join_labels((train, test), notes)
+    if names is None:
+        distinct, values = np.unique(values, return_inverse=True)
+        names = tuple(map(str, distinct))
     first, second = values[: len(train.values)], values[len(train.values) :]
     known = np.unique(first)
     if len(unknown := np.setdiff1d(second, known)):
-        shown = [names[value] if names is not None else str(value) for value in unknown]
         raise DataError(
             "the test split has classes that no training image has",
-            arrived=quoted(shown),
+            arrived=quoted(names[code] for code in unknown),
             accepted=f"the {len(known)} classes of the training split",
             remedy="remove these test images or add training images of their classes",
         )
-    if names is None:
-        return np.searchsorted(known, first), np.searchsorted(known, second), tuple(str(value) for value in known)
-    if train.names is not None:
-        names = names[: len(train.names)]
-    elif train.values.dtype.kind == "U":
-        names = names[: len(known)]
-    return first, second, names
+    if len(known) == 1:
+        notes.append(f"all images have the one label '{names[known[0]]}': they are used without labels")
+        return None, None, ()
+    # Without the names that the test split alone declares, and does not use.
+    return first, second, names[: len(train.names or (known if train.values.dtype.kind == "U" else names))]
 
 
 def balanced_choice(labels: npt.NDArray[Any] | None, available: int, count: int, seed: tuple[int, ...]) -> Indices:

@@ -1,6 +1,7 @@
 """Batches cut from a store by index: no worker processes, no state but (epoch, next batch), exact after a resume."""
 
 import hashlib
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -222,6 +223,8 @@ def made_ahead(
         return batch
 
     pool = ThreadPoolExecutor(1, "hssl-prefetch")
+    # Also at the end of the program, while what it needs is still there.
+    end = weakref.finalize(made, pool.shutdown, cancel_futures=True)
     try:
         waiting = deque(pool.submit(made, step) for step in steps[:ahead])
         for place in range(len(steps)):
@@ -230,7 +233,7 @@ def made_ahead(
             # Not kept in a variable: while the next batch is waited for, only the consumer may keep this one.
             yield taken()
     finally:
-        pool.shutdown(cancel_futures=True)
+        end()
 
 
 @cache

@@ -33,6 +33,7 @@ class ArrayPixels:
     """Images of one size that are already bytes: uint8 [N, H, W], grey."""
 
     array: npt.NDArray[np.uint8]
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.array)
@@ -54,6 +55,20 @@ class EncodedPixels:
         return self.count
 
 
+class Labelled(NamedTuple):
+    """Labels that one split or one of its files writes.
+
+    Attributes:
+        where: for people.
+        values: integers or strings [N].
+        names: what the integers stand for; None where it does not say.
+    """
+
+    where: str
+    values: npt.NDArray[Any]
+    names: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True)
 class Split:
     """Images with labels as the source writes them: integers or strings [N], None where there are none.
@@ -68,6 +83,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def labelled(self, rows: Indices) -> Labelled | None:
+        """The labels of those rows, None without."""
+        return None if self.labels is None else Labelled(f"split '{self.name}'", self.labels[rows], self.class_names)
 
 
 @dataclass(frozen=True)
@@ -107,3 +126,8 @@ def quoted(names: Iterable[str], at_most: int = 5) -> str:
     listed = [f"'{name}'" for name in names]
     more = len(listed) - at_most
     return ", ".join(listed[:at_most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, for a message."""
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

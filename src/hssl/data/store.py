@@ -318,8 +318,3 @@ def statistics_of(counts: Tensor) -> tuple[Tensor, Tensor]:
     mean = share @ values
     std = (share * (values - mean[:, None]).square()).sum(1).sqrt()
     return mean.float(), torch.where(std > 0, std, torch.ones_like(std)).float()
-
-
-def channel_statistics(images: StoredImages) -> tuple[Tensor, Tensor]:
-    """`statistics_of` all images of uint8 [N, C, H, W]."""
-    return statistics_of(channel_counts(images))

@@ -7,7 +7,7 @@ to its cache, and importing it takes longer than reading most of them.
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hssl.data.folder import folders, is_hidden
-from hssl.data.labels import Labelled, join_labels
-from hssl.data.split import Encoded, EncodedPixels, Indices, Source, Split, by_meaning, meaning, meaning_of_file, quoted
+from hssl.data.labels import join_labels
+from hssl.data.split import (
+    Encoded,
+    EncodedPixels,
+    Indices,
+    Labelled,
+    Source,
+    Split,
+    by_meaning,
+    first_line,
+    meaning,
+    meaning_of_file,
+    quoted,
+)
 from hssl.errors import DataError
 
 ACCEPTED = (
@@ -69,9 +81,10 @@ def parquet_table(path: Path, name: str) -> Table:
         try:
             yield pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise DataError(
-                f"{path} is not a readable parquet file", arrived=reason, remedy="fetch or copy the file again"
+                f"{path} is not a readable parquet file",
+                arrived=first_line(error),
+                remedy="fetch or copy the file again",
             ) from error
 
     def column(name: str) -> Any:
@@ -137,29 +150,15 @@ def read_parquet(root: Path, paths: Sequence[Path]) -> Source:
             column, or labels that do not fit.
     """
     splits: dict[str, list[Path]] = {}
-    unused = []
     for path in paths:
         below = path.parent.name if path.parent != root else ""
-        if (name := meaning_of_file(path.stem) or meaning(below)) is None:
-            unused.append(path.name)
-        else:
-            splits.setdefault(name, []).append(path)
-    notes = [f"not used, since their names say no split: {quoted(unused)}"] if unused else []
-    train, held_out, _ = by_meaning(splits)
-    if not train:
-        raise DataError(
-            f"{paths[0].parent} has no training file",
-            arrived=quoted([path.name for path in paths]),
-            accepted=ACCEPTED,
-            remedy="name the file of training images train.parquet",
-        )
-    if len(train) > 1:
-        notes.append(f"not used, since there is a split '{train[0]}': {quoted(train[1:])}")
-    tables = {}
-    for name in (train[0], *held_out):
+        splits.setdefault(meaning_of_file(path.stem) or meaning(below) or path.name, []).append(path)
+
+    def opened(name: str) -> list[Table]:
         _check_shards(name, splits[name])
-        tables[name] = [parquet_table(path, path.relative_to(root).as_posix()) for path in splits[name]]
-    return read_tables(f"parquet files in {paths[0].parent}", train[0], tables, notes)
+        return [parquet_table(path, path.relative_to(root).as_posix()) for path in splits[name]]
+
+    return read_tables(f"parquet files in {paths[0].parent}", splits, opened)
 
 
 def _check_shards(split: str, files: Sequence[Path]) -> None:
@@ -181,15 +180,23 @@ def _check_shards(split: str, files: Sequence[Path]) -> None:
         )
 
 
-def read_tables(description: str, train: str, splits: Mapping[str, Sequence[Table]], notes: list[str]) -> Source:
-    """A data set whose splits, the held-out ones in order of preference, lie in one table or more.
+def read_tables(description: str, splits: Iterable[str], opened: Callable[[str], Sequence[Table]]) -> Source:
+    """A data set whose splits lie in one table or more.
 
     Raises:
-        DataError: no image column, or labels that do not fit.
+        DataError: no training split, no image column, or labels that do not fit.
     """
-    read = {name: _read_split(name, tables, notes) for name, tables in splits.items()}
-    held_out = tuple(split for name, split in read.items() if name != train)
-    return Source(description, read[train], held_out, tuple(dict.fromkeys(notes)))
+    train, held_out, unused = by_meaning(splits)
+    if not train:
+        raise DataError(
+            f"there is no split 'train' in the {description}",
+            arrived=quoted(splits) or "no split at all",
+            accepted="a split, or a file, whose name says train, and perhaps one that says test or validation",
+            remedy="give the training images that name",
+        )
+    notes = [f"not used: {quoted(unused)}"] if (unused := train[1:] + unused) else []
+    read = [_read_split(name, opened(name), notes) for name in (train[0], *held_out)]
+    return Source(description, read[0], tuple(read[1:]), tuple(dict.fromkeys(notes)))
 
 
 def _read_split(name: str, tables: Sequence[Table], notes: list[str]) -> Split:
@@ -284,7 +291,7 @@ def _labels(
 ) -> tuple[npt.NDArray[Any] | None, tuple[str, ...] | None]:
     """Labels of all tables, None when no row has one."""
     parts = [
-        Labelled(table.name, values, _class_names(table).get(column))
+        Labelled(table.name, values, None if values.dtype.kind == "U" else _class_names(table).get(column))
         for table in tables
         if (values := _values(column, table)) is not None
     ]

@@ -318,6 +318,14 @@ def test_a_column_that_could_be_labels_is_never_passed_over_in_silence(tmp_path:
     assert "weight" not in "".join(data.notes)
 
 
+def test_splits_are_labelled_by_the_same_column_where_they_have_it(tmp_path: Path) -> None:
+    write(tmp_path / "train.parquet", {"image": cells(2), "label": [0, 1]})
+    write(tmp_path / "test.parquet", {"image": cells(2), "label": [0, 1], "target": [1, 0]}, {"target": ["0", "1"]})
+    data = _load(tmp_path)
+    assert data.test.labels.tolist() == [0, 1]
+    assert "split 'test' are read from the column 'label', not from 'target'" in data.notes[0]
+
+
 def test_splits_may_keep_their_labels_in_different_columns(tmp_path: Path) -> None:
     write(tmp_path / "train.parquet", {"image": cells(2), "label": [0, 1]}, ["a", "b"])
     write(tmp_path / "test.parquet", {"image": cells(2), "target": [0, 1]}, {"target": ["b", "a"]})

@@ -64,9 +64,11 @@ def read_saved(root: Path) -> Source:
 def _read_splits(loaded: Any, description: str) -> Source:
     import datasets
 
-    # A single split is what its name says, or all there is.
-    one = not isinstance(loaded, datasets.DatasetDict)
-    splits = {str(loaded.split) if meaning(str(loaded.split)) else "train": loaded} if one else dict(loaded)
+    if isinstance(loaded, datasets.DatasetDict):
+        splits = dict(loaded)
+    else:
+        # What its name says, or all there is.
+        splits = {str(loaded.split) if meaning(str(loaded.split)) else "train": loaded}
     return read_tables(description, splits, lambda name: [saved_table(splits[name], name, description)])
 
 

@@ -3,6 +3,7 @@
 import gzip
 import math
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ from hssl.errors import DataError
 _UNSIGNED_BYTES = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+_NAME = re.compile(r"((?:train|t10k)-(?:images(?=.idx3)|labels(?=.idx1)))[-.]idx\d-ubyte(?:\.gz)?")
 _PLACES = (".", "raw", "MNIST/raw")
 ACCEPTED = (
     "IDX files: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte[.gz]"
@@ -24,19 +26,11 @@ ACCEPTED = (
 
 def find_idx(root: Path) -> dict[str, Path]:
     """The IDX files below `root` by their part ('train-images', ...), whatever the case of their names."""
-    for place in _PLACES:
-        folder = root / place
-        entries = os.scandir(folder) if folder.is_dir() else ()
-        files = {entry.name.lower(): folder / entry.name for entry in entries if "ubyte" in entry.name.lower()}
-        found = {}
-        for part in _PARTS:
-            extents = 3 if part.endswith("images") else 1
-            names = (f"{part}{dot}idx{extents}-ubyte{end}" for dot in "-." for end in ("", ".gz"))
-            if (
-                path := next((files[name] for name in names if name in files and files[name].is_file()), None)
-            ) is not None:
-                found[part] = path
-        if found:
+    for folder in (root / place for place in _PLACES):
+        # From the last name to the first: of a plain and a packed file the plain one stays.
+        names = sorted(os.listdir(folder), reverse=True) if folder.is_dir() else []
+        parts = ((_NAME.fullmatch(name.lower()), folder / name) for name in names)
+        if found := {name[1]: path for name, path in parts if name and path.is_file()}:
             return found
     return {}
 

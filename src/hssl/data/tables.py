@@ -195,13 +195,17 @@ def read_tables(description: str, splits: Iterable[str], opened: Callable[[str],
             remedy="give the training images that name",
         )
     notes = [f"not used: {quoted(unused)}"] if (unused := train[1:] + unused) else []
-    read = [_read_split(name, opened(name), notes) for name in (train[0], *held_out)]
+    read, label = [], None
+    for name in (train[0], *held_out):
+        tables = opened(name)
+        column = _label_column(name, tables, label, notes)
+        label = label or column
+        read.append(_read_split(name, tables, column, notes))
     return Source(description, read[0], tuple(read[1:]), tuple(dict.fromkeys(notes)))
 
 
-def _read_split(name: str, tables: Sequence[Table], notes: list[str]) -> Split:
+def _read_split(name: str, tables: Sequence[Table], label: str | None, notes: list[str]) -> Split:
     images = [_image_column(table, notes) for table in tables]
-    label = _label_column(name, tables, notes)
     labels, class_names = (None, None) if label is None else _labels(label, tables, notes)
     ends = np.cumsum([table.rows for table in tables], dtype=np.int64)
 
@@ -246,16 +250,17 @@ def _image_column(table: Table, notes: list[str]) -> str:
     return str(structs[0])
 
 
-def _label_column(split: str, tables: Sequence[Table], notes: list[str]) -> str | None:
+def _label_column(split: str, tables: Sequence[Table], preferred: str | None, notes: list[str]) -> str | None:
     """The column that holds the labels of all tables, None without.
 
-    The first of: a usual name that is declared as `ClassLabel`, any column that is so declared, a usual name. All other
-    columns that could be meant are told.
+    The first of: that of another split, a usual name that is declared as `ClassLabel`, any column that is so declared,
+    a usual name. All other columns that could be meant are told.
     """
     columns = list(dict.fromkeys(name for table in tables for name in table.schema.names))
     declared = list(dict.fromkeys(name for table in tables for name in _class_names(table)))
     usual = [name for wanted in _LABEL_COLUMNS for name in columns if name.lower() == wanted]
     found = list(dict.fromkeys([name for name in usual if name in declared] + declared + usual))
+    found.sort(key=lambda name: name != preferred)
     if not found:
         if unused := [field.name for field in tables[0].schema if _is_integer(field.type) or _is_word(field.type)]:
             notes.append(

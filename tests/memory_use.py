@@ -6,6 +6,7 @@ takes them back whenever it needs them. Linux only.
 """
 
 import json
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch
 
 from hssl.config import DataConfig
 from hssl.data import BatchLoader, ImageStore, MappedStore, Store, load_data
-from hssl.data.mapped_file import MappedFile, MappedWriter
+from hssl.data.store import MappedImages
 from small_runs import write_images
 
 SIDE = 128
@@ -48,13 +49,13 @@ def peak(work: Callable[[], object]) -> int:
     return max(highest, anonymous_bytes())
 
 
-def write_random(path: Path) -> int:
-    """Some 550 MB of random images, written piece by piece; returns their number of bytes."""
+def write_random(path: Path) -> tuple[int, int, int, int]:
+    """Some 550 MB of random images, written piece by piece; returns their shape."""
     piece = torch.randint(0, 256, (IN_A_PIECE, 3, SIDE, SIDE), dtype=torch.uint8)
-    with MappedWriter(path, SIDE) as writer:
+    with path.open("wb") as stream:
         for shift in range(PIECES):
-            writer.append(piece.roll(shift, 0))
-    return PIECES * piece.numel()
+            stream.write(piece.roll(shift, 0).numpy().data)
+    return PIECES * IN_A_PIECE, 3, SIDE, SIDE
 
 
 def epoch(store: Store) -> None:
@@ -65,8 +66,9 @@ def epoch(store: Store) -> None:
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     before = anonymous_bytes()
-    path = folder / "random.npy"
-    size = write_random(path)
+    path = folder / "random.bin"
+    shape = write_random(path)
+    size = math.prod(shape)
     statistics = torch.zeros(3), torch.ones(3)
     # Small files, large images: what counts here are the decoded bytes.
     root = str(write_images(folder / "images", IMAGES, size=8))
@@ -76,10 +78,13 @@ def main(folder: Path) -> None:
         load_data(DataConfig(**sizes, normalize="standardize", store=store)).summary()
 
     def hold() -> None:
-        assert len(ImageStore(torch.from_numpy(np.load(path)), None, *statistics)) == PIECES * IN_A_PIECE
+        assert (
+            len(ImageStore(torch.from_numpy(np.fromfile(path, np.uint8).reshape(shape)), None, *statistics))
+            == PIECES * IN_A_PIECE
+        )
 
     # What one leaves behind counts for the next one too, so those that should take little come first.
-    epochs = {"size": size, "mapped": peak(lambda: epoch(MappedStore(MappedFile(path), None, *statistics)))}
+    epochs = {"size": size, "mapped": peak(lambda: epoch(MappedStore(MappedImages(path, shape), None, *statistics)))}
     decoding = {"size": IMAGES * 3 * 512 * 512, "mapped": peak(lambda: decode("mapped"))}
     decoding["memory"], epochs["memory"] = peak(lambda: decode("memory")), peak(hold)
     for peaks in (decoding, epochs):

@@ -1,13 +1,17 @@
-"""Small folders in the layouts of MNIST (IDX files) and CIFAR-10 (parquet files): random images, ten classes."""
+"""Small folders in the layouts of MNIST (IDX files) and CIFAR-10 (parquet files); the images of a store in a file."""
 
 import io
 import struct
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from hssl.data.store import ImageStore, MappedImages, MappedStore
+from hssl.files import cache_folder
 
 
 def write_mnist(folder: Path, train: int = 40, test: int = 20) -> Path:
@@ -35,3 +39,11 @@ def write_cifar10(folder: Path, train: int = 20, test: int = 10) -> Path:
         table = pa.table({"img": cells, "label": [index % 10 for index in range(count)]})
         pq.write_table(table, folder / f"{part}.parquet")
     return folder
+
+
+def mapped(store: ImageStore) -> MappedStore:
+    """The same images in a file of the cache."""
+    with tempfile.NamedTemporaryFile(dir=cache_folder(), suffix=".bin", delete=False) as stream:
+        stream.write(store.images.cpu().numpy().tobytes())
+    images = MappedImages(Path(stream.name), store.shape)
+    return MappedStore(images, store.labels, store.mean, store.std, store.class_names, device=store.device)

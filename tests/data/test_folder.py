@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -190,4 +191,136 @@ def _one_each(root: Path) -> None:
 def test_bad_folders_are_refused(tmp_path: Path, make: object, says: str) -> None:
     make(tmp_path)
     with pytest.raises(DataError, match=says):
+        _load(tmp_path)
+
+
+@pytest.mark.parametrize("splits", [("test", "val"), ("Test",), ("validation", "dev"), ("test2017", "val2017")])
+@pytest.mark.parametrize("beside", [(), ("cat", "dog")])
+def test_no_test_image_is_ever_trained_on(tmp_path: Path, splits: tuple[str, ...], beside: tuple[str, ...]) -> None:
+    for name in (*splits, *beside):
+        classes(tmp_path / name)
+    with pytest.raises(DataError, match=f"no training images[\\s\\S]*'{splits[0]}'") as caught:
+        _load(tmp_path)
+    assert all(f"'{name}'" in str(caught.value) for name in (*splits, *beside))
+    # The control: by other names they are classes.
+    for name in splits:
+        (tmp_path / name).rename(tmp_path / f"my {name}")
+    if len(splits + beside) > 1:
+        assert _load(tmp_path).num_classes == len(splits + beside)
+
+
+@pytest.mark.parametrize("names", [("set/train", "set/test"), ("ant/train", "ant/test", "bee/train"), ("ant/a/val",)])
+def test_test_images_that_lie_deeper_are_not_trained_on(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        classes(tmp_path / name)
+    with pytest.raises(DataError, match=r"test images lies deeper[\s\S]*--data\.root"):
+        _load(tmp_path)
+
+
+def test_a_class_that_is_named_as_the_training_split_is_not_guessed_at(tmp_path: Path) -> None:
+    for name in ("apple", "bicycle", "train"):
+        for number in range(4):
+            picture(tmp_path / name / f"{number}.png", number)
+    with pytest.raises(DataError, match=r"whether 'train' in .* is the training split or a class[\s\S]*'apple'"):
+        _load(tmp_path)
+    # As a class of a split it is one.
+    (tmp_path / "all" / "train").mkdir(parents=True)
+    for name in ("apple", "bicycle", "train"):
+        (tmp_path / name).rename(tmp_path / "all" / "train" / name)
+    assert _load(tmp_path / "all").train.class_names == ("apple", "bicycle", "train")
+
+
+def test_a_class_may_have_a_name_that_only_begins_as_a_split_does(tmp_path: Path) -> None:
+    for name in ("train station", "test tube", "valley"):
+        for number in range(4):
+            picture(tmp_path / name / f"{number}.png", number)
+    assert _load(tmp_path).train.class_names == ("test tube", "train station", "valley")
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("train",)])
+def test_images_beside_the_splits_are_told(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    for name in splits:
+        classes(tmp_path / name)
+    classes(tmp_path / "unlabelled")
+    picture(tmp_path / "cover.png")
+    (tmp_path / "docs").mkdir()
+    data = _load(tmp_path)
+    assert data.train.class_names == ("ant", "bee")
+    assert "not used: 'unlabelled', 'cover.png'" in data.notes[0]
+
+
+def test_of_several_test_folders_the_one_that_is_used_is_told(tmp_path: Path) -> None:
+    for name, first in (("train", 0), ("val", 100), ("test", 200)):
+        classes(tmp_path / name, 2, first)
+    data = _load(tmp_path)
+    assert _values(data.test.images) == [200, 202, 201, 203]
+    assert data.notes == ("measured on the split 'test', not on 'val'",)
+
+
+def test_one_class_folder_of_the_test_split_is_a_class(tmp_path: Path) -> None:
+    classes(tmp_path / "train")
+    for number in range(3):
+        picture(tmp_path / "test" / "bee" / f"{number}.png", 100 + number)
+    data = _load(tmp_path)
+    assert data.test.labels.tolist() == [1] * 3
+    assert data.notes == ()
+    # The control: of the training split it is none, whatever the test split has.
+    for path in (tmp_path / "train" / "ant").iterdir():
+        path.rename(tmp_path / "train" / "bee" / f"ant{path.name}")
+    data = _load(tmp_path)
+    assert (data.num_classes, len(data.train), len(data.test)) == (None, 8, 3)
+    assert "the one folder 'bee'" in data.notes[1]
+
+
+def test_an_empty_class_folder_is_no_class_and_told(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        classes(tmp_path / split)
+    (tmp_path / "train" / "cat").mkdir()
+    data = _load(tmp_path)
+    assert data.train.class_names == ("ant", "bee")
+    assert "no images are in these folders of the split 'train': 'cat'" in data.notes[0]
+    picture(tmp_path / "test" / "cat" / "0.png")
+    with pytest.raises(DataError, match=r"no training image has[\s\S]*'cat'"):
+        _load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        ".thumbnails", ".git", "@eaDir", "@EADIR", "__MACOSX", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found",
+        "System Volume Information",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", [".", "train", "train/ant", "test"])
+def test_what_file_servers_add_is_no_class(tmp_path: Path, foreign: str, place: str) -> None:
+    for split in ("train", "test"):
+        classes(tmp_path / split)
+    picture(tmp_path / place / foreign / "0.png")
+    picture(tmp_path / place / foreign / "ant" / "0.png")
+    data = _load(tmp_path)
+    assert (len(data.train), len(data.test), data.train.class_names, data.notes) == (8, 8, ("ant", "bee"), ())
+
+
+@pytest.mark.parametrize("ending", [".PNG", ".Png"])
+def test_endings_in_any_case(tmp_path: Path, ending: str) -> None:
+    classes(tmp_path)
+    for path in list(tmp_path.rglob("*.png")):
+        path.rename(path.with_suffix(ending))
+    data = _load(tmp_path)
+    assert len(data.train) + len(data.test) == 8
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes(tmp_path)
+    scandir = os.scandir
+
+    def refuse(path: object) -> object:
+        if str(path).endswith("bee"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"cannot be read[\s\S]*Permission denied.*bee"):
         _load(tmp_path)

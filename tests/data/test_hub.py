@@ -113,3 +113,19 @@ def test_a_saved_data_set_without_training_images_is_refused(tmp_path: Path) -> 
     datasets.DatasetDict(test=_dataset([1, 2])).save_to_disk(str(tmp_path))
     with pytest.raises(DataError, match="no split 'train'"):
         load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8))
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_saved_test_split_alone_is_not_trained_on(tmp_path: Path, split: str) -> None:
+    saved = datasets.Dataset(_dataset([1, 2, 3, 4]).data, split=datasets.NamedSplit(split))
+    saved.save_to_disk(str(tmp_path))
+    with pytest.raises(DataError, match=rf"no split 'train'[\s\S]*'{split}'"):
+        load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8))
+
+
+def test_splits_that_are_not_used_are_told(tmp_path: Path) -> None:
+    splits = _splits() | {"extra": _dataset([1]), "valid": _dataset([2, 3])}
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path))
+    data = load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8))
+    assert data.notes == ("not used: 'extra'", "measured on the split 'test', not on 'valid'")
+    assert data.test.images[:, 0, 0, 0].tolist() == [9, 8]

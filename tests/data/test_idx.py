@@ -56,13 +56,15 @@ def test_mnist_statistics_are_the_well_known_ones(data_root: Path) -> None:
     assert torch.equal(data.test.std, data.train.std)
 
 
-@pytest.mark.parametrize("form", ["plain", "gzip", "dots", "raw", "MNIST/raw", "gzip without its ending"])
+@pytest.mark.parametrize("form", ["plain", "gzip", "dots", "raw", "MNIST/raw", "gzip without its ending", "upper case"])
 def test_every_form_gives_the_same_images(tmp_path: Path, form: str) -> None:
     expected = _load(write_idx(tmp_path / "expected"))
     root = write_idx(tmp_path / "root" / (form if "raw" in form else ""))
     for path in list(root.iterdir()):
         if form == "dots":
             path.rename(root / path.name.replace("-idx", ".idx"))
+        elif form == "upper case":
+            path.rename(root / path.name.upper())
         elif "gzip" in form:
             content = gzip.compress(path.read_bytes())
             path.unlink()
@@ -156,3 +158,12 @@ def test_the_parser_returns_what_was_written(tmp_path: Path) -> None:
     assert (parse_idx(tmp_path / "x", extents=3) == array).all()
     with pytest.raises(DataError, match="cannot be read"):
         parse_idx(tmp_path / "nowhere", extents=3)
+
+
+def test_one_label_value_means_no_labels(tmp_path: Path) -> None:
+    root = write_idx(tmp_path)
+    for name, count in ((NAMES[1], 12), (NAMES[3], 6)):
+        (root / name).write_bytes(idx_bytes(np.full(count, 3)))
+    data = _load(root)
+    assert (data.num_classes, data.train.labels, data.test.labels) == (None, None, None)
+    assert "the one label '3'" in data.notes[0]

@@ -1,16 +1,23 @@
 import contextlib
+import gc
 import itertools
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import lightning
 import pytest
 import torch
 
-from hssl.data import Batch, BatchLoader, ImageStore, MappedStore, Store, mapped
+from hssl.data import Batch, BatchLoader, ImageStore, MappedStore, Store, loader
+from hssl.data.loader import made_ahead
 from hssl.errors import ConfigurationError, DataError
+from small_data import mapped
 
 
 def _store(count: int = 23, labels: bool = True) -> ImageStore:
@@ -30,7 +37,7 @@ Held = Callable[[ImageStore], Store]
 
 
 def _threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "hssl-prefetch"]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("hssl-prefetch")]
 
 
 @pytest.fixture(autouse=True)
@@ -383,3 +390,207 @@ def test_an_error_of_the_file_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(OSError, match="Input/output error"):
         next(iter(loader))
     assert loader.state_dict()["next_batch"] == 0
+
+
+CPU = torch.device("cpu")
+PATIENCE_SECONDS = 10.0
+
+
+def _made_ahead(
+    make: Callable[[int], Any], count: int, ahead: int = 2, device: torch.device = CPU
+) -> Generator[Any, None, None]:
+    return made_ahead(make, range(count), ahead, device)
+
+
+def _full(number: int) -> tuple[torch.Tensor]:
+    return (torch.full((3,), number),)
+
+
+def _soon(holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.002)
+    return holds()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 20])
+@pytest.mark.parametrize("ahead", [1, 2, 5])
+def test_batches_made_ahead_come_in_order(count: int, ahead: int, device: torch.device) -> None:
+    items = _made_ahead(lambda number: (torch.full((3,), number, device=device),), count, ahead, device)
+    assert [int(item[0][0]) for item in items] == list(range(count))
+    assert next(items, None) is None, "a finished iteration goes on"
+    assert not _threads()
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 4])
+def test_the_thread_is_so_many_batches_ahead_and_no_more(ahead: int) -> None:
+    made: list[int] = []
+
+    def make(number: int) -> tuple[torch.Tensor]:
+        made.append(number)
+        return _full(number)
+
+    items = _made_ahead(make, 20, ahead)
+    for taken in range(1, 6):
+        next(items)
+        assert _soon(lambda wanted=taken + ahead: len(made) == wanted)
+        time.sleep(0.02)
+        assert len(made) == taken + ahead
+    items.close()
+
+
+def test_batches_are_made_in_a_thread_of_its_own_while_one_is_used() -> None:
+    used = threading.Event()
+
+    def make(number: int) -> tuple[torch.Tensor]:
+        # Cannot go on before the first batch is in use: whoever makes batches only when asked waits for ever.
+        assert not number or used.wait(PATIENCE_SECONDS)
+        return _full(threading.get_ident() != main)
+
+    main = threading.get_ident()
+    items = _made_ahead(make, 2)
+    next(items)
+    used.set()
+    assert next(items)[0][0].item() == 1
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("error", [OSError(5, "the disk is gone"), KeyboardInterrupt("the disk is gone")])
+def test_an_error_is_raised_where_its_batch_would_have_come(after: int, error: BaseException) -> None:
+    def make(number: int) -> tuple[torch.Tensor]:
+        if number == after:
+            raise error
+        return _full(number)
+
+    items = _made_ahead(make, 20)
+    assert [int(item[0][0]) for item in itertools.islice(items, after)] == list(range(after))
+    with pytest.raises(type(error), match="the disk is gone") as caught:
+        next(items)
+    assert any(entry.name == "make" for entry in caught.traceback), "where it came from is lost"
+    assert not _threads()
+    assert next(items, None) is None
+
+
+def _close() -> None:
+    items = _made_ahead(_full, 20)
+    next(items)
+    items.close()
+    items.close()
+    assert next(items, None) is None
+
+
+def _never_begin() -> None:
+    _made_ahead(_full, 20)
+
+
+def _lose_in_a_cycle() -> None:
+    items = _made_ahead(_full, 20)
+    itself: list[object] = [items]
+    itself.append(itself)
+    next(items)
+    del items, itself
+    gc.collect()
+
+
+@pytest.mark.parametrize("leave_ahead", [_close, _never_begin, _lose_in_a_cycle])
+def test_the_thread_ends_with_what_it_makes(leave_ahead: Callable[[], None]) -> None:
+    leave_ahead()
+    assert not _threads()
+    # The control: while it goes on, there is one.
+    items = _made_ahead(_full, 20)
+    next(items)
+    assert len(_threads()) == 1
+    items.close()
+
+
+def test_a_batch_that_was_used_is_not_kept_while_the_next_one_is_made() -> None:
+    dropped = threading.Event()
+
+    def make(number: int) -> tuple[torch.Tensor]:
+        assert not number or dropped.wait(PATIENCE_SECONDS)
+        return _full(number)
+
+    items = _made_ahead(make, 3)
+    item = next(items)[0]
+    used = weakref.ref(item)
+    assert used() is not None
+    del item
+    assert _soon(lambda: used() is None)
+    dropped.set()
+    items.close()
+
+
+def test_a_program_ends_with_an_iteration_in_its_hands() -> None:
+    script = (
+        "import torch\n"
+        "from hssl.data.loader import made_ahead\n"
+        "torch.set_num_threads(1)\n"
+        "make = lambda _: (torch.rand(300, 300) @ torch.rand(300, 300),)\n"
+        "items = made_ahead(make, range(10**6), 100, torch.device('cpu'))\n"
+        "next(items)\n"
+        "print('end')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+class _Lane:
+    """Stands for a stream: writes down, in order, what is asked of it."""
+
+    def __init__(self, name: str, log: list[tuple[Any, ...]]) -> None:
+        self.name, self.log, self.device, self.events = name, log, "gpu", itertools.count()
+
+    def wait_stream(self, other: "_Lane") -> None:
+        self.log.append((self.name, "waits for", other.name))
+
+    def record_event(self) -> str:
+        return f"event {next(self.events)}"
+
+    def wait_event(self, event: str) -> None:
+        self.log.append((self.name, "waits for", event))
+
+
+class _Tensor:
+    def __init__(self, number: int, log: list[tuple[Any, ...]]) -> None:
+        self.number, self.log = number, log
+
+    def record_stream(self, lane: _Lane) -> None:
+        self.log.append((lane.name, "uses", self.number))
+
+
+class _On:
+    def __init__(self, lane: _Lane) -> None:
+        self.lane = lane
+
+    def __enter__(self) -> None:
+        current.lane = self.lane
+
+    def __exit__(self, *_: object) -> None:
+        del current.lane
+
+
+current = threading.local()
+
+
+def test_a_batch_from_another_stream_is_waited_for_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[tuple[Any, ...]] = []
+    main, beside = _Lane("main", log), _Lane("beside", log)
+    made_on: list[str] = []
+
+    def make(number: int) -> Any:
+        made_on.append(current.lane.name)
+        return _Tensor(number, log), _Tensor(10 + number, log)
+
+    monkeypatch.setattr(loader, "_lane", lambda _: beside)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: main)
+    monkeypatch.setattr(torch.cuda, "stream", _On)
+    items = _made_ahead(make, 3)
+    next(items)
+    assert log.pop(0) == ("beside", "waits for", "main")
+    for number in range(3):
+        assert log == [
+            ("main", "waits for", f"event {number}"), ("main", "uses", number), ("main", "uses", 10 + number)
+        ]  # fmt: skip
+        log.clear()
+        next(items, None)
+    assert made_on == ["beside"] * 3

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hssl.data.image_store import ImageStore
+from hssl.data import ImageStore
 from hssl.errors import DataError, SizeError
 from hssl.evaluation.embeddings import embed
 

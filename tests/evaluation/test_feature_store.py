@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hssl.data.image_store import ImageStore
+from hssl.data import ImageStore
 from hssl.evaluation.feature_store import FeatureStore
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hssl.backbones import MLP, ThreeLayer
-from hssl.data.image_store import ImageStore
+from hssl.data import ImageStore
 from hssl.errors import DataError, SizeError
 from hssl.evaluation.label_free import (
     alignment,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hssl.data.image_store import ImageStore
+from hssl.data import ImageStore
 from hssl.errors import DataError
 from hssl.evaluation.feature_store import FeatureStore
 from hssl.evaluation.readout import fit_readout, readout_accuracy

@@ -3,18 +3,16 @@
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from hssl.data.arrow import class_names, encoded, image_column, label_column, label_values
-from hssl.data.split import Encoded, EncodedPixels, Indices, Source, Split, find_held_out, find_train
+from hssl.data.split import Source, first_line, meaning
+from hssl.data.tables import read_tables, saved_table
 from hssl.errors import DataError
 
 REPOSITORIES = {"mnist": "ylecun/mnist", "cifar10": "uoft-cs/cifar10", "tiny-imagenet": "zh-plus/tiny-imagenet"}
-ACCEPTED = "a folder written by datasets.save_to_disk"
 
-_ROWS = 256
 _PATIENCE_SECONDS = 5.0
 
 
@@ -29,14 +27,13 @@ def read_hub(repository: str) -> Source:
     unreachable = _why_unreachable(repository)
     try:
         # One short question decides: `load_dataset` itself would try, wait and warn for minutes without a network.
-        with _offline() if unreachable else _as_configured():
+        with _offline() if unreachable else nullcontext():
             loaded = datasets.load_dataset(repository)
     # What goes wrong between here and a hub has no common base class.
     except Exception as error:
-        reason = unreachable or _first_line(error)
         raise DataError(
             f"the data set '{repository}' cannot be fetched from the hub and is not in the local cache",
-            arrived=reason,
+            arrived=unreachable or first_line(error),
             remedy="give a folder that holds the data with --data.root, or try again with a network connection",
         ) from error
     return _read_splits(loaded, f"hub data set {repository}")
@@ -59,7 +56,7 @@ def read_saved(root: Path) -> Source:
         loaded = datasets.load_from_disk(str(root))
     except Exception as error:
         raise DataError(
-            f"the saved data set in {root} cannot be read", arrived=_first_line(error), remedy="save or copy it again"
+            f"the saved data set in {root} cannot be read", arrived=first_line(error), remedy="save or copy it again"
         ) from error
     return _read_splits(loaded, f"saved data set in {root}")
 
@@ -67,33 +64,12 @@ def read_saved(root: Path) -> Source:
 def _read_splits(loaded: Any, description: str) -> Source:
     import datasets
 
-    splits: dict[str, Any] = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
-    train = find_train(splits)
-    if train is None:
-        raise DataError(f"the {description} has no split 'train'", arrived=", ".join(splits) or "no split at all")
-    held_out = tuple(_open_split(name, splits[name], description) for name in find_held_out(splits))
-    names = class_names(splits[train].features.arrow_schema)
-    return Source(description, _open_split(train, splits[train], description), held_out, names)
-
-
-def _open_split(name: str, dataset: Any, description: str) -> Split:
-    where = f"split '{name}' of the {description}"
-    schema = dataset.features.arrow_schema
-    image, label = image_column(schema, where), label_column(schema)
-    # As Arrow, so that images stay encoded and a selection or shuffle saved with the data set is respected.
-    table = dataset.with_format("arrow")
-    labels = None if label is None else label_values(table.select_columns([label])[:].column(0), where)
-
-    def read(indices: Indices) -> Iterator[Encoded]:
-        images = table.select_columns([image])
-        for start in range(0, len(indices), _ROWS):
-            rows = indices[start : start + _ROWS].tolist()
-            for row, cell in zip(rows, images[rows].column(0).to_pylist(), strict=True):
-                yield encoded(cell, f"row {row} of split '{name}'")
-
-    # The fingerprint follows whatever was selected from the files, or shuffled.
-    files = tuple(Path(file["filename"]) for file in dataset.cache_files)
-    return Split(name, EncodedPixels(len(dataset), read, files, str(dataset._fingerprint)), labels)
+    if isinstance(loaded, datasets.DatasetDict):
+        splits = dict(loaded)
+    else:
+        # What its name says, or all there is.
+        splits = {str(loaded.split) if meaning(str(loaded.split)) else "train": loaded}
+    return read_tables(description, splits, lambda name: [saved_table(splits[name], name, description)])
 
 
 def _why_unreachable(repository: str) -> str | None:
@@ -107,7 +83,7 @@ def _why_unreachable(repository: str) -> str | None:
             HfApi().dataset_info(repository, timeout=_PATIENCE_SECONDS)
             answers.append(None)
         except Exception as error:
-            answers.append(_first_line(error))
+            answers.append(first_line(error))
 
     # In a thread of its own, because the time limit does not cover the look-up of the host's name.
     thread = threading.Thread(target=ask, daemon=True)
@@ -132,12 +108,3 @@ def _offline() -> Iterator[None]:
         datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE, levels = before
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-@contextmanager
-def _as_configured() -> Iterator[None]:
-    yield
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -2,6 +2,8 @@
 
 import gzip
 import math
+import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -15,28 +17,22 @@ from hssl.errors import DataError
 _UNSIGNED_BYTES = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+_NAME = re.compile(r"((?:train|t10k)-(?:images(?=.idx3)|labels(?=.idx1)))[-.]idx\d-ubyte(?:\.gz)?")
 _PLACES = (".", "raw", "MNIST/raw")
 ACCEPTED = (
     "IDX files: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte[.gz]"
 )
 
 
-def find_idx(root: Path) -> dict[str, Path] | None:
-    """The IDX files below `root` by their part ('train-images', ...), None when there is not one."""
-    for place in _PLACES:
-        found = {part: path for part in _PARTS if (path := _find_part(root / place, part)) is not None}
-        if found:
+def find_idx(root: Path) -> dict[str, Path]:
+    """The IDX files below `root` by their part ('train-images', ...), whatever the case of their names."""
+    for folder in (root / place for place in _PLACES):
+        # From the last name to the first: of a plain and a packed file the plain one stays.
+        names = sorted(os.listdir(folder), reverse=True) if folder.is_dir() else []
+        parts = ((_NAME.fullmatch(name.lower()), folder / name) for name in names)
+        if found := {name[1]: path for name, path in parts if name and path.is_file()}:
             return found
-    return None
-
-
-def _find_part(folder: Path, part: str) -> Path | None:
-    extents = 3 if part.endswith("images") else 1
-    for name in (f"{part}-idx{extents}-ubyte", f"{part}.idx{extents}-ubyte"):
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.is_file():
-                return path
-    return None
+    return {}
 
 
 def read_idx(files: dict[str, Path]) -> Source:
@@ -81,27 +77,22 @@ def parse_idx(path: Path, extents: int) -> npt.NDArray[np.uint8]:
         raw = path.read_bytes()
         if raw[:2] == _GZIP_MAGIC:
             raw = gzip.decompress(raw)
+        magic, *shape = struct.unpack_from(f">4s{extents}I", raw)
     except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
         raise DataError(f"{path} is truncated or damaged", arrived=f"{error}", remedy=again) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read", arrived=f"{error.strerror or error}") from error
-    header = 4 + 4 * extents
-    if len(raw) < header:
-        raise DataError(
-            f"{path} is truncated", arrived=f"{len(raw)} bytes", accepted=f"a header of {header}", remedy=again
-        )
     expected = bytes((0, 0, _UNSIGNED_BYTES, extents))
-    if raw[:4] != expected:
-        kind = "not an IDX file"
-        if raw[:2] == b"\0\0":
-            kind = f"an IDX file of type 0x{raw[2]:02x} with {raw[3]} extents"
+    if magic != expected:
+        is_idx = magic[:2] == b"\0\0"
+        kind = f"an IDX file of type 0x{magic[2]:02x} with {magic[3]} extents" if is_idx else "not an IDX file"
         raise DataError(
             f"{path} does not hold what its name says",
-            arrived=f"magic number {raw[:4].hex()}: {kind}",
+            arrived=f"magic number {magic.hex()}: {kind}",
             accepted=f"{expected.hex()}: unsigned bytes with {extents} extents",
             remedy=again,
         )
-    shape = struct.unpack(f">{extents}I", raw[4:header])
+    header = 4 + 4 * extents
     if len(raw) - header != math.prod(shape):
         raise DataError(
             f"{path} is truncated or damaged" if len(raw) - header < math.prod(shape) else f"{path} is too long",

@@ -1,52 +1,106 @@
 """Labels as the network wants them, and choices of images that respect them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hssl.data.split import Indices
+from hssl.data.split import Indices, Labelled, quoted
 from hssl.errors import DataError
 
 
-def encode_labels(
-    train: npt.NDArray[Any], test: npt.NDArray[Any], class_names: tuple[str, ...] | None
-) -> tuple[Indices, Indices, tuple[str, ...]]:
-    """Labels of both splits as positions 0 .. K-1 in the returned class names.
+def join_labels(parts: Sequence[Labelled], notes: list[str]) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:
+    """Labels of all parts, one after the other, and what they stand for: a class is one name, whatever its numbers.
 
     Args:
-        train, test: labels as a source writes them, integers or strings.
-        class_names: what the integers stand for; None when the sorted distinct training labels are the classes.
+        parts: integers without names are read by the names of the other parts, which is told in `notes`.
+
+    Returns:
+        positions in the names, which come in the order in which the parts declare them; the labels as they are, and
+        None, where no part declares names.
 
     Raises:
-        DataError: a label outside the class names, a negative label, or a class of the test split that no training
-            image has.
+        DataError: a label outside a part's names, a negative one, or integers beside names that they may not mean.
     """
-    known = np.unique(train)
-    unknown = np.setdiff1d(test, known)
-    for split, values in (("training", train), ("test", test)):
-        if values.dtype.kind != "i":
-            continue
-        limit = len(class_names) if class_names is not None else np.iinfo(np.int64).max
-        outside = values[(values < 0) | (values >= limit)]
-        if len(outside):
-            raise DataError(
-                f"the {split} split has labels that stand for no class",
-                arrived=f"label {outside[0]} ({len(outside):,} such images)",
-                accepted=f"0 to {limit - 1}" if class_names is not None else "integers from 0",
-                remedy="correct the labels, or leave them out of the whole data set to train without",
-            )
-    if len(unknown):
-        shown = [class_names[value] if class_names is not None else str(value) for value in unknown[:5]]
+    parts = [part for part in parts if len(part.values)] or parts[:1]
+    words = [part for part in parts if part.values.dtype.kind == "U"]
+    bare = [part for part in parts if part.values.dtype.kind != "U" and part.names is None]
+    declared = [part for part in parts if part.names is not None]
+    if bare and (words or len({part.names for part in declared}) > 1):
+        raise DataError(
+            "it cannot be told which classes some labels mean",
+            arrived=f"numbers without names in {bare[0].where}; "
+            + (f"words in {words[0].where}" if words else f"names in several orders, such as in {declared[0].where}"),
+            accepted="numbers everywhere, words everywhere, or class names declared beside the numbers",
+            remedy="write the labels of all files and splits in the same way",
+        )
+    if bare and declared:
+        notes.append(
+            f"no class names are declared in {', '.join(part.where for part in bare)}: its labels are read by those of "
+            f"{declared[0].where}"
+        )
+        parts = [part._replace(names=part.names or declared[0].names) for part in parts]
+    for part in parts:
+        _check_range(part)
+    if not declared:
+        return np.concatenate([part.values for part in parts]), None
+    classes: dict[str, int] = {}
+    joined = []
+    for _, values, names in parts:
+        if names is None:
+            distinct, values = np.unique(values, return_inverse=True)
+            names = tuple(map(str, distinct))
+        places = np.array([classes.setdefault(name, len(classes)) for name in names], dtype=np.int64)
+        joined.append(places[values])
+    return np.concatenate(joined), tuple(classes)
+
+
+def _check_range(part: Labelled) -> None:
+    if part.values.dtype.kind == "U":
+        return
+    limit = len(part.names) if part.names is not None else np.iinfo(np.int64).max
+    outside = part.values[(part.values < 0) | (part.values >= limit)]
+    if len(outside):
+        raise DataError(
+            f"{part.where} has labels that stand for no class",
+            arrived=f"label {outside[0]} ({len(outside):,} such images)",
+            accepted=f"0 to {limit - 1}" if part.names is not None else "integers from 0",
+            remedy="correct the labels, or leave them out of the whole data set to train without",
+        )
+
+
+def encode_labels(
+    train: Labelled | None, test: Labelled | None, notes: list[str]
+) -> tuple[Indices | None, Indices | None, tuple[str, ...]]:
+    """Labels of both splits as positions 0 .. K-1 in the returned class names.
+
+    The classes are those that the training split declares, else those that the test split declares, else the sorted
+    distinct training labels. Where all labels are one, which is told in `notes`, or a split has none, there are none.
+
+    Raises:
+        DataError: as `join_labels`, or a class of the test split that no training image has.
+    """
+    if train is None or test is None:
+        return None, None, ()
+    values, names = join_labels((train, test), notes)
+    if names is None:
+        distinct, values = np.unique(values, return_inverse=True)
+        names = tuple(map(str, distinct))
+    first, second = values[: len(train.values)], values[len(train.values) :]
+    known = np.unique(first)
+    if len(unknown := np.setdiff1d(second, known)):
         raise DataError(
             "the test split has classes that no training image has",
-            arrived=", ".join(shown) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""),
+            arrived=quoted(names[code] for code in unknown),
             accepted=f"the {len(known)} classes of the training split",
             remedy="remove these test images or add training images of their classes",
         )
-    if class_names is not None:
-        return train.astype(np.int64), test.astype(np.int64), class_names
-    return np.searchsorted(known, train), np.searchsorted(known, test), tuple(str(value) for value in known)
+    if len(known) == 1:
+        notes.append(f"all images have the one label '{names[known[0]]}': they are used without labels")
+        return None, None, ()
+    # Without the names that the test split alone declares, and does not use.
+    return first, second, names[: len(train.names or (known if train.values.dtype.kind == "U" else names))]
 
 
 def balanced_choice(labels: npt.NDArray[Any] | None, available: int, count: int, seed: tuple[int, ...]) -> Indices:

@@ -1,13 +1,16 @@
 """Batches cut from a store by index: no worker processes, no state but (epoch, next batch), exact after a resume."""
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
 
-from hssl.data.prefetch import Prefetch
 from hssl.data.store import Store
 from hssl.errors import ConfigurationError, DataError
 from hssl.shapes import Images, Labels
@@ -133,28 +136,28 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         first, self._first_batch = self._first_batch, 0
         epoch, steps = self._epoch, len(self)
-        cut = self._batches(self.order(epoch), range(first, steps))
-        with closing(Prefetch(cut, self.ahead, self.store.device) if self.store.on_disk else cut) as batches:
+        cut = partial(self._cut, self.order(epoch))
+        left = range(first, steps)
+        on_disk, device = self.store.on_disk, self.store.device
+        with closing(made_ahead(cut, left, self.ahead, device) if on_disk else (cut(step) for step in left)) as batches:
             for step, batch in enumerate(batches, first):
                 # Before the yield: a state saved while this batch is worked on continues with the batch after it.
                 self._epoch, self._next_batch = (epoch, step + 1) if step + 1 < steps else (epoch + 1, 0)
                 yield batch
 
-    def _batches(self, order: Labels, steps: range) -> Generator[Batch, None, None]:
-        """This rank's parts of those steps. Runs ahead of the iteration, so it leaves the state alone."""
+    def _cut(self, order: Labels, step: int) -> Batch:
+        """This rank's part of a step. Runs ahead of the iteration, so it leaves the state alone."""
         labels, device = self.store.labels, self.store.device
-        for step in steps:
-            begin, end = step * self.batch_size, min((step + 1) * self.batch_size, len(order))
-            part = slice(
-                begin + (end - begin) * self.rank // self.world_size,
-                begin + (end - begin) * (self.rank + 1) // self.world_size,
-            )
-            indices = order[part]
-            images = self.store.batch(indices, self.dtype)
-            indices = indices.to(device)
-            yield Batch(
-                images, torch.full_like(indices, -1) if labels is None else labels.index_select(0, indices), indices
-            )
+        begin, end = step * self.batch_size, min((step + 1) * self.batch_size, len(order))
+        part = slice(
+            begin + (end - begin) * self.rank // self.world_size,
+            begin + (end - begin) * (self.rank + 1) // self.world_size,
+        )
+        images = self.store.batch(order[part], self.dtype)
+        indices = order[part].to(device)
+        return Batch(
+            images, torch.full_like(indices, -1) if labels is None else labels.index_select(0, indices), indices
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration stands, and what the order depends on. The same on every rank."""
@@ -188,3 +191,52 @@ class BatchLoader:
             "shuffle": self.shuffle,
             "drop_last": self.drop_last,
         }
+
+
+def made_ahead(
+    make: Callable[[int], Batch], steps: Sequence[int], ahead: int, device: torch.device
+) -> Generator[Batch, None, None]:
+    """The batch of each step, made by a thread that is up to `ahead` steps further than the batch in use.
+
+    An error is raised where its batch would have come. The thread ends with the iteration, however it ends.
+
+    On a GPU batches are made on a stream of their own, so that copies run beside the work on the present batch; who
+    takes a batch has the work that follows on its own stream wait for it.
+    """
+    lane = _lane(device)
+    if lane is not None:
+        # What the batches are cut from may still be on its way to the device.
+        lane.wait_stream(torch.cuda.current_stream(device))
+
+    def made(step: int) -> tuple[Batch, torch.cuda.Event | None]:
+        with torch.cuda.stream(lane):
+            return make(step), None if lane is None else lane.record_event()
+
+    def taken() -> Batch:
+        batch, event = waiting.popleft().result()
+        if event is not None:
+            current = torch.cuda.current_stream(device)
+            current.wait_event(event)
+            for tensor in batch:
+                # Else the memory would be given to a later batch while this stream still reads it.
+                tensor.record_stream(current)
+        return batch
+
+    pool = ThreadPoolExecutor(1, "hssl-prefetch")
+    # Also at the end of the program, while what it needs is still there.
+    end = weakref.finalize(made, pool.shutdown, cancel_futures=True)
+    try:
+        waiting = deque(pool.submit(made, step) for step in steps[:ahead])
+        for place in range(len(steps)):
+            if place + ahead < len(steps):
+                waiting.append(pool.submit(made, steps[place + ahead]))
+            # Not kept in a variable: while the next batch is waited for, only the consumer may keep this one.
+            yield taken()
+    finally:
+        end()
+
+
+@cache
+def _lane(device: torch.device) -> torch.cuda.Stream | None:
+    """One stream for all iterations on a device: freed memory is kept for the stream that it was made on."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]

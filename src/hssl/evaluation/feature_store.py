@@ -8,8 +8,8 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from hssl.data.memory import available_memory
 from hssl.data.store import Store
+from hssl.memory import available_memory
 from hssl.shapes import Labels
 
 _IMAGES_AT_ONCE = 256

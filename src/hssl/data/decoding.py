@@ -2,10 +2,9 @@
 
 import io
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from hssl.config import DataConfig
-from hssl.data.image_store import ImageStore
-from hssl.data.split import ArrayPixels, EncodedPixels, Indices, Split
-from hssl.data.statistics import channel_counts, statistics_of
+from hssl.data.split import ArrayPixels, EncodedPixels, Indices, Split, first_line
 from hssl.data.store import images_at_once
 from hssl.errors import ConfigurationError, DataError
 from hssl.shapes import StoredImages
@@ -39,41 +36,51 @@ _TO_UPRIGHT = {
 }
 
 
-@dataclass(frozen=True)
-class Decoded:
+Room: TypeAlias = Callable[[tuple[int, int, int, int]], StoredImages]
+
+
+class Decoded(NamedTuple):
     """Images of a split, and which of the asked ones they are.
 
     Attributes:
         images: uint8 [M, C, R, R], C = 1 when every image is stored as grey (or was made so), else 3.
-        positions: int64 [M], the indices in the split.
-        left_out: 'name (reason)' of each image that cannot be read.
+        kept: bool [N], which of the N asked images could be read.
+        left_out: 'name (reason)' of each of the others.
     """
 
     images: StoredImages
-    positions: Indices
-    left_out: tuple[str, ...] = ()
-
-    def statistics(self, channels: int) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation [channels] of the images when they are given that many channels."""
-        return statistics_of(channel_counts(self.images).expand(channels, -1).contiguous())
-
-    def store(
-        self, labels: Tensor | None, mean: Tensor, std: Tensor, class_names: tuple[str, ...], channels: int
-    ) -> ImageStore:
-        """A store of the images, given that many channels."""
-        return ImageStore(self.images.expand(-1, channels, -1, -1).contiguous(), labels, mean, std, class_names)
+    kept: npt.NDArray[np.bool_]
+    left_out: tuple[str, ...]
 
 
 class Piece(NamedTuple):
-    """A few images on their way: uint8 [n, 1 or 3, R, R], and the positions and names of those that cannot be read."""
+    """A few images on their way: uint8 [n, 1 or 3, R, R], and why which others cannot be read, by their index."""
 
     images: StoredImages
-    missing: list[int]
-    left_out: list[str]
+    unreadable: dict[int, str]
 
 
-def decode(split: Split, indices: Indices, config: DataConfig) -> Decoded:
+def in_memory(shape: tuple[int, int, int, int]) -> StoredImages:
+    """Memory for images.
+
+    Raises:
+        DataError: there is too little.
+    """
+    try:
+        return torch.empty(shape, dtype=torch.uint8)
+    except RuntimeError as error:
+        raise DataError(
+            "the decoded images do not fit into memory",
+            arrived=f"{shape[0]:,} images of {' x '.join(map(str, shape[1:]))}, {math.prod(shape) / 1e9:.1f} GB",
+            remedy="--data.store mapped keeps them in a file",
+        ) from error
+
+
+def decode(split: Split, indices: Indices, config: DataConfig, room: Room = in_memory) -> Decoded:
     """The images of `split` at ascending `indices`, at the configured resolution.
+
+    Args:
+        room: gives the memory for images of a shape. Asked a second time, it may give the same memory, enlarged.
 
     Raises:
         ConfigurationError: sizes that contradict each other.
@@ -81,35 +88,25 @@ def decode(split: Split, indices: Indices, config: DataConfig) -> Decoded:
             `config.strict`.
     """
     check_sizes(config)
-    images = _room(len(indices), 3 if config.grey is False else 1, config.resolution)
+    images = room((len(indices), 3 if config.grey is False else 1, config.resolution, config.resolution))
     count = 0
-    missing: list[int] = []
-    left_out: list[str] = []
+    unreadable: dict[int, str] = {}
     for piece in decode_pieces(split, indices, config):
         if piece.images.shape[1] > images.shape[1]:
-            widened = _room(len(indices), 3, config.resolution)
-            widened[:count] = images[:count]
-            images = widened
+            grey, images = images, room((len(indices), *piece.images.shape[1:]))
+            _widen(grey[:count], images)
         images[count : count + len(piece.images)] = piece.images
         count += len(piece.images)
-        missing.extend(piece.missing)
-        left_out.extend(piece.left_out)
-    if missing:
-        images = images[:count].clone()
-    positions = np.setdiff1d(indices, np.asarray(missing, dtype=np.int64), assume_unique=True)
-    return Decoded(images, positions, tuple(left_out))
+        unreadable |= piece.unreadable
+    return Decoded(images[:count], np.isin(indices, list(unreadable), invert=True), tuple(unreadable.values()))
 
 
-def _room(count: int, channels: int, resolution: int) -> StoredImages:
-    shape = (count, channels, resolution, resolution)
-    try:
-        return torch.empty(shape, dtype=torch.uint8)
-    except RuntimeError as error:
-        raise DataError(
-            "the decoded images do not fit into memory",
-            arrived=f"{count:,} images of {channels} x {resolution} x {resolution}, {math.prod(shape) / 1e9:.1f} GB",
-            remedy="--data.store mapped keeps them in a file",
-        ) from error
+def _widen(grey: StoredImages, images: StoredImages) -> None:
+    """Repeats the one channel of the first images, from the last one to the first: both may lie in the same memory."""
+    step = images_at_once(*images.shape[1:])
+    for end in range(len(grey), 0, -step):
+        begin = max(0, end - step)
+        images[begin:end] = grey[begin:end].clone()
 
 
 def check_sizes(config: DataConfig) -> None:
@@ -134,13 +131,12 @@ def _decode_arrays(array: npt.NDArray[np.uint8], indices: Indices, config: DataC
     channels = 3 if config.grey is False else 1
     for start in range(0, len(indices), step):
         images = fit_tensor(torch.from_numpy(array[indices[start : start + step]])[:, None], config)
-        yield Piece(images.expand(-1, channels, -1, -1), [], [])
+        yield Piece(images.expand(-1, channels, -1, -1), {})
 
 
 def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataConfig, step: int) -> Iterator[Piece]:
     arrays: list[npt.NDArray[np.uint8]] = []
-    missing: list[int] = []
-    left_out: list[str] = []
+    unreadable: dict[int, str] = {}
 
     # One thread on purpose: with a pool of two, CIFAR-10 took twice as long; only larger JPEGs gained, at most a fifth.
     for index, encoded in zip(indices.tolist(), pixels.read(indices), strict=True):
@@ -148,38 +144,29 @@ def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataConfig, s
             image = open_image(encoded.content, config)
         # Decoders raise nearly anything on broken files: OSError, SyntaxError, ValueError, struct.error, zlib.error.
         except Exception as error:
-            unreadable = f"{encoded.name} ({_reason(error)})"
+            reason = "not an image" if isinstance(error, UnidentifiedImageError) else first_line(error)
+            unreadable[index] = f"{encoded.name} ({reason})"
             if config.strict:
                 raise DataError(
                     "an image cannot be read",
-                    arrived=unreadable,
+                    arrived=unreadable[index],
                     remedy="mend or remove it, or --data.strict false to leave such images out",
                 ) from error
-            missing.append(index)
-            left_out.append(unreadable)
             continue
         arrays.append(fit_image(image, config, encoded.name))
         if len(arrays) == step:
-            yield Piece(_stacked(arrays), missing, left_out)
-            arrays, missing, left_out = [], [], []
-    if arrays or missing:
-        yield Piece(_stacked(arrays) if arrays else _none(config), missing, left_out)
+            yield Piece(_stacked(arrays), unreadable)
+            arrays, unreadable = [], {}
+    if arrays:
+        yield Piece(_stacked(arrays), unreadable)
+    elif unreadable:
+        yield Piece(torch.empty(0, 1, config.resolution, config.resolution, dtype=torch.uint8), unreadable)
 
 
 def _stacked(arrays: list[npt.NDArray[np.uint8]]) -> StoredImages:
     """Arrays [1 or 3, R, R] as one tensor, all with three channels if one of them has three."""
     channels = max(len(array) for array in arrays)
     return torch.from_numpy(np.stack([np.broadcast_to(array, (channels, *array.shape[1:])) for array in arrays]))
-
-
-def _none(config: DataConfig) -> StoredImages:
-    return torch.empty(0, 1, config.resolution, config.resolution, dtype=torch.uint8)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image"
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
 
 
 def open_image(content: bytes | Path | None, config: DataConfig) -> Image.Image:

@@ -8,9 +8,8 @@ import torch
 from PIL import Image
 
 from hssl.config import DataConfig
-from hssl.data.pixels import decode, decode_pieces, fit_image, fit_tensor, open_image
+from hssl.data.decoding import decode, decode_pieces, fit_image, fit_tensor, open_image
 from hssl.data.split import ArrayPixels, Encoded, EncodedPixels, Split
-from hssl.data.statistics import channel_statistics
 from hssl.errors import ConfigurationError, DataError
 
 PLAIN = DataConfig(resolution=16)
@@ -176,7 +175,7 @@ def test_floating_point_pixels_are_refused() -> None:
 
 
 def test_arrays_are_decoded_at_the_asked_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hssl.data.pixels._CHUNK", 2)
+    monkeypatch.setattr("hssl.data.decoding._CHUNK", 2)
     array = _noise(9, 16, 16)
     rows = np.array([1, 4, 5, 6, 8])
     decoded = decode(Split("train", ArrayPixels(array), None), rows, PLAIN)
@@ -208,26 +207,15 @@ def test_pieces_are_small_and_make_up_the_whole(monkeypatch: pytest.MonkeyPatch)
     rows = np.arange(8)
     pieces = list(decode_pieces(split, rows, PLAIN))
     assert [tuple(piece.images.shape[:2]) for piece in pieces] == [(2, 1), (2, 1), (2, 3), (1, 1)]
-    assert [piece.missing for piece in pieces] == [[], [], [5], []]
+    assert [list(piece.unreadable) for piece in pieces] == [[], [], [5], []]
     decoded = decode(split, rows, PLAIN)
-    assert decoded.positions.tolist() == [0, 1, 2, 3, 4, 6, 7]
+    assert rows[decoded.kept].tolist() == [0, 1, 2, 3, 4, 6, 7]
     assert decoded.left_out == ("5.png (not an image)",)
     widened = torch.cat([piece.images.expand(-1, 3, -1, -1) for piece in pieces])
     assert torch.equal(decoded.images, widened)
     monkeypatch.undo()
     assert len(list(decode_pieces(split, rows, PLAIN))) == 1
     assert torch.equal(decode(split, rows, PLAIN).images, widened)
-
-
-def test_images_are_given_more_channels_with_their_statistics() -> None:
-    decoded = decode(Split("train", ArrayPixels(_noise(9, 16, 16)), None), np.arange(9), PLAIN)
-    mean, std = decoded.statistics(3)
-    store = decoded.store(None, mean, std, (), 3)
-    assert store.images.shape == (9, 3, 16, 16)
-    for channel in range(3):
-        assert torch.equal(store.images[:, channel], decoded.images[:, 0])
-    assert torch.equal(mean, decoded.statistics(1)[0].expand(3))
-    assert torch.equal(std, channel_statistics(store.images)[1])
 
 
 def test_more_images_than_memory_holds_are_refused_with_the_way_out() -> None:

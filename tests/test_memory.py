@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hssl.data.memory import available_memory
+from hssl.memory import available_memory
 
 MACHINE = 8 * 2**30
 

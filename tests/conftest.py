@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 
 # Processes, whole runs and many sizes: seconds each, left to `make test-thorough`.
 THOROUGH = {
-    "data/test_mapped_decoding.py", "data/test_mapped_store.py", "data/test_prefetch.py",
+    "data/test_cache.py", "data/test_mapped_runs.py",
     "experiments/test_beyond.py", "experiments/test_compare.py", "experiments/test_grid_processes.py",
     "experiments/test_identical_pairs.py", "experiments/test_manifest.py", "experiments/test_picture.py",
     "experiments/test_cell.py", "experiments/test_slurm.py", "experiments/test_slurm_task.py",

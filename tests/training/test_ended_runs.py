@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,16 @@ def config(tmp_path: Path) -> Path:
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny().model_dump(mode="json")))
     return file
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """The signals as a terminal leaves them: behind nohup, or in the background of a shell, some are ignored."""
+    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class At(Callback):

@@ -144,8 +144,8 @@ def test_a_folder_that_is_no_run_and_an_out_that_is_a_file(capsys: pytest.Captur
 def test_errors_of_the_package_keep_their_message(
     engine: Engine, capsys: pytest.CaptureFixture[str], run_folder: Path
 ) -> None:
-    engine.failure = DataError("the file is cut short", arrived="5000 bytes")
-    assert refused(capsys, "evaluate", str(run_folder)) == "hssl: the file is cut short\n  arrived:  5000 bytes\n"
+    engine.failure = DataError("the file is cut short", got="5000 bytes")
+    assert refused(capsys, "evaluate", str(run_folder)) == "hssl: the file is cut short\n  got:      5000 bytes\n"
 
 
 def test_a_bug_keeps_its_traceback(engine: Engine, run_folder: Path) -> None:

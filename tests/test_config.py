@@ -254,7 +254,7 @@ def test_settings_without_effect_are_named(mode: str, transformation: str, silen
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "remedy"),
+    ("field", "value", "hint"),
     [
         ("backbone.plan", "seperable", "did you mean 'separable'?"),
         ("mode", "hssl", "did you mean 'h-ssl'?"),
@@ -263,8 +263,8 @@ def test_settings_without_effect_are_named(mode: str, transformation: str, silen
         ("trainer.epochs", "0", "hssl recipes --fields lists every field"),
     ],
 )
-def test_a_mistyped_word_is_answered_with_the_nearest(field: str, value: str, remedy: str) -> None:
+def test_a_mistyped_word_is_answered_with_the_nearest(field: str, value: str, hint: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         override(Config(), {field: value})
-    assert str(refused.value).endswith(f"to do:    {remedy}")
+    assert str(refused.value).endswith(f"hint:     {hint}")
     assert f"'{field}' got" in str(refused.value)

@@ -11,19 +11,19 @@ FAMILY = (ConfigurationError, DataError, GroupError, RunFolderError, SizeError)
 
 @pytest.mark.parametrize("kind", FAMILY)
 def test_message_says_what_arrived_what_is_accepted_and_what_to_do(kind: type[HsslError]) -> None:
-    error = kind("it does not fit", arrived=3, accepted="4, 5", remedy="give 4")
-    assert str(error) == "it does not fit\n  arrived:  3\n  accepted: 4, 5\n  to do:    give 4"
+    error = kind("it does not fit", got=3, expected="4, 5", hint="give 4")
+    assert str(error) == "it does not fit\n  got:      3\n  expected: 4, 5\n  hint:     give 4"
     assert error.problem == "it does not fit"
 
 
 def test_message_leaves_out_what_is_not_known() -> None:
     assert str(DataError("it is empty")) == "it is empty"
-    assert str(DataError("it is empty", arrived=0)) == "it is empty\n  arrived:  0"
+    assert str(DataError("it is empty", got=0)) == "it is empty\n  got:      0"
 
 
 @pytest.mark.parametrize("kind", FAMILY)
 def test_an_error_crosses_a_process_border_whole(kind: type[HsslError]) -> None:
-    error = kind("it does not fit", arrived=3, remedy="give 4")
+    error = kind("it does not fit", got=3, hint="give 4")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
     assert (str(copy), copy.problem) == (str(error), error.problem)
@@ -33,7 +33,7 @@ def test_callers_can_catch_the_builtin_kind() -> None:
     assert issubclass(RunFolderError, OSError)
     assert all(issubclass(kind, ValueError) for kind in FAMILY if kind is not RunFolderError)
     # A message that was taken for an errno would print as '[Errno ...]'.
-    assert RunFolderError("no", remedy="yes").errno is None
+    assert RunFolderError("no", hint="yes").errno is None
 
 
 def test_nearest_names_the_near_word_or_the_way_to_all_of_them() -> None:

@@ -121,7 +121,7 @@ def _run(words: list[str]) -> int:
     parser, commands = _parsers()
     command = next((word for word in words if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
-        raise ConfigurationError(f"there is no command '{command}'", remedy=nearest(command, COMMANDS))
+        raise ConfigurationError(f"there is no command '{command}'", hint=nearest(command, COMMANDS))
     if not words:
         parser.print_help()
         return 2
@@ -168,7 +168,7 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument(*names, **settings)
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(message, remedy=f"{self.prog} --help shows how it is written")
+        raise ConfigurationError(message, hint=f"{self.prog} --help shows how it is written")
 
 
 def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
@@ -326,7 +326,7 @@ def _split_overrides(words: Sequence[str], parser: _Parser) -> tuple[list[str], 
             following = next(waiting, None)
             if following is None or following.startswith("--"):
                 _known_field(name.removeprefix("--"))
-                raise ConfigurationError(f"'{name}' has no value", accepted=f"{name} VALUE or {name}=VALUE")
+                raise ConfigurationError(f"'{name}' has no value", expected=f"{name} VALUE or {name}=VALUE")
             value = following
         fields[name.removeprefix("--")] = value
     return rest, fields

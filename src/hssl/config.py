@@ -260,7 +260,7 @@ class Config(_Section):
         try:
             root = str(Path(self.data.root).expanduser().resolve())
         except RuntimeError:
-            raise ConfigurationError("there is no such home folder", arrived=f"data.root {self.data.root}") from None
+            raise ConfigurationError("there is no such home folder", got=f"data.root {self.data.root}") from None
         return self.model_copy(update={"data": self.data.model_copy(update={"root": root})})
 
     @property
@@ -339,8 +339,8 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
                 f"'{name}' is a section of the configuration, not a field"
                 if inside
                 else f"there is no field '{name}' in the configuration",
-                arrived=f"--{name} {value}".rstrip(),
-                remedy=f"choose one of: {', '.join(inside)}"
+                got=f"--{name} {value}".rstrip(),
+                hint=f"choose one of: {', '.join(inside)}"
                 if inside
                 else nearest(name, known, "hssl recipes --fields lists every field"),
             )
@@ -356,7 +356,7 @@ def parse(tree: Mapping[str, Any]) -> Config:
     """A validated configuration from nested mappings (a `config.yaml`).
 
     Raises:
-        ConfigurationError: with every field that does not fit, what arrived and what is accepted.
+        ConfigurationError: with every field that does not fit, what it got and what is expected.
     """
     try:
         return Config.model_validate(tree)
@@ -378,11 +378,11 @@ def parse(tree: Mapping[str, Any]) -> Config:
             problems.append(message if whole else f"'{name}' got {item['input']!r}: {message}")
             if item["type"] == "literal_error":
                 meant.append(nearest(str(item["input"]).lower(), _words(name), ""))
-        remedy = "hssl recipes --fields lists every field"
-        close = next((words for words in meant if words), remedy)
+        hint = "hssl recipes --fields lists every field"
+        close = next((words for words in meant if words), hint)
         raise ConfigurationError(
             "the configuration does not hold: " + "; ".join(dict.fromkeys(problems)),
-            remedy=nearest(unknown[0], known, remedy) if unknown else close,
+            hint=nearest(unknown[0], known, hint) if unknown else close,
         ) from None
 
 
@@ -398,15 +398,15 @@ def load(path: Path) -> Config:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"the configuration {path} cannot be read", arrived=error, accepted="a YAML file"
+            f"the configuration {path} cannot be read", got=error, expected="a YAML file"
         ) from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML", arrived=" ".join(str(error).split())) from None
+        raise ConfigurationError(f"{path} is not YAML", got=" ".join(str(error).split())) from None
     if not isinstance(tree, Mapping):
         raise ConfigurationError(
             f"{path} holds no configuration",
-            arrived=type(tree).__name__,
-            accepted="sections and fields, as in a run's config.yaml",
+            got=type(tree).__name__,
+            expected="sections and fields, as in a run's config.yaml",
         )
     return parse(tree)
 
@@ -427,7 +427,7 @@ def _read(name: str, value: str) -> Any:
         return None if NoneType in kinds and value.lower() == "none" else yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigurationError(
-            f"the value of '{name}' cannot be read", arrived=value, accepted=accepted_of(name)[0]
+            f"the value of '{name}' cannot be read", got=value, expected=accepted_of(name)[0]
         ) from None
 
 

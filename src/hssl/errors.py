@@ -1,4 +1,4 @@
-"""One family of errors. Each says what was asked, what arrived, what is accepted and what to do.
+"""One family of errors. Each says what is wrong, what it got, what it expected, and a hint what to do.
 
 The command line turns every `HsslError` into its message and exit code 2; anything else is a bug and keeps its
 traceback.
@@ -11,16 +11,14 @@ from difflib import get_close_matches
 class HsslError(Exception):
     """Something a user can mend. The message is complete: it can be shown as it stands."""
 
-    def __init__(
-        self, problem: str, *, arrived: object = None, accepted: object = None, remedy: str | None = None
-    ) -> None:
+    def __init__(self, problem: str, *, got: object = None, expected: object = None, hint: str | None = None) -> None:
         lines = [problem]
-        if arrived is not None:
-            lines.append(f"  arrived:  {arrived}")
-        if accepted is not None:
-            lines.append(f"  accepted: {accepted}")
-        if remedy is not None:
-            lines.append(f"  to do:    {remedy}")
+        if got is not None:
+            lines.append(f"  got:      {got}")
+        if expected is not None:
+            lines.append(f"  expected: {expected}")
+        if hint is not None:
+            lines.append(f"  hint:     {hint}")
         super().__init__("\n".join(lines))
         self.problem = problem
 
@@ -56,7 +54,7 @@ class RunFolderError(HsslError, OSError):
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
-    """A remedy that names the known word nearest to `word`; `otherwise` replaces the whole list where none is near."""
+    """A hint that names the known word nearest to `word`; `otherwise` replaces the whole list where none is near."""
     names = sorted(known)
     # Of a dotted name the section is mostly right, and as long as the rest: only the last part tells fields apart.
     section, _, last = word.rpartition(".")

@@ -25,7 +25,7 @@ class Projector(nn.Sequential):
     def __init__(self, in_features: int, widths: Sequence[int], *, normalize_input: bool = False) -> None:
         if not widths or min(widths) < 1 or in_features < 1:
             raise ConfigurationError(
-                "a projector needs at least one layer of positive width", arrived=(in_features, *widths)
+                "a projector needs at least one layer of positive width", got=(in_features, *widths)
             )
         parts: list[nn.Module] = [nn.BatchNorm1d(in_features)] if normalize_input else []
         sizes = [in_features, *widths]
@@ -42,8 +42,8 @@ def _check_readout(channels: int, classes: int, **others: int) -> None:
     if min(named.values()) < 1:
         raise ConfigurationError(
             "a readout needs at least one of everything it counts",
-            arrived=", ".join(f"{name} {value}" for name, value in named.items()),
-            accepted=">= 1",
+            got=", ".join(f"{name} {value}" for name, value in named.items()),
+            expected=">= 1",
         )
 
 

@@ -27,9 +27,9 @@ def data_folder() -> Path | None:
     if not folder.is_dir():
         raise ConfigurationError(
             f"{VARIABLE} names no folder",
-            arrived=named,
-            accepted=f"a folder with sub-folders of {', '.join(DATA_SETS)}",
-            remedy=f"correct it or unset it; --data.root PATH goes before {VARIABLE}",
+            got=named,
+            expected=f"a folder with sub-folders of {', '.join(DATA_SETS)}",
+            hint=f"correct it or unset it; --data.root PATH goes before {VARIABLE}",
         )
     return folder
 

@@ -38,7 +38,7 @@ def _file(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (_empty, r"an empty folder[\s\S]*accepted: .*IDX files.*parquet.*save_to_disk.*folder of images"),
+        (_empty, r"an empty folder[\s\S]*expected: .*IDX files.*parquet.*save_to_disk.*folder of images"),
         (_foreign, r"2 x \.txt.*1 x \.csv.*1 x folder|2 x \.txt.*1 x folder.*1 x \.csv"),
         (_missing, "does not exist"),
         (_file, "is a file"),

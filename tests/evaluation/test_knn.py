@@ -114,7 +114,7 @@ def test_bad_input_is_named() -> None:
     features, labels = directions(10)
     with pytest.raises(DataError, match="20 neighbours, 10 training images"):
         knn(features, labels, features, labels)
-    with pytest.raises(DataError, match="accepted: 1 to 10"):
+    with pytest.raises(DataError, match="expected: 1 to 10"):
         knn(features, labels, features, labels, neighbours=0)
     with pytest.raises(DataError, match="one class"):
         knn(features, torch.ones(10, dtype=torch.long), features, labels, neighbours=3)

@@ -105,5 +105,5 @@ def test_bad_input_is_named() -> None:
         fit_readout(reader(), broken, epochs=1, batch_size=4, seed=0)
     with pytest.raises(DataError, match="training diverged"):
         readout_accuracy(lambda x: torch.full((len(x), 4), float("nan")), striped(8))
-    with pytest.raises(DataError, match="accepted: 0 to 1"):
+    with pytest.raises(DataError, match="expected: 0 to 1"):
         readout_accuracy(lambda x: torch.zeros(len(x), 2), striped(8))

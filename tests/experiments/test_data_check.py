@@ -22,7 +22,7 @@ def _no_environment_and_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
 
     def unreachable(name: str) -> None:
-        raise DataError(f"the data set '{name}' cannot be fetched from the hub", arrived="no network")
+        raise DataError(f"the data set '{name}' cannot be fetched from the hub", got="no network")
 
     monkeypatch.setattr(hub, "read_hub", unreachable)
 

@@ -120,7 +120,7 @@ def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(file: Path, mon
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refused)
-    with pytest.raises(RunFolderError, match=r"cannot be read\n  arrived:  Permission denied"):
+    with pytest.raises(RunFolderError, match=r"cannot be read\n  got:      Permission denied"):
         load_checkpoint(file)
 
 

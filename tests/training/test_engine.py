@@ -324,7 +324,7 @@ def test_a_broken_checkpoint_is_named(finished: dict[str, Path], tmp_path: Path)
                 ask()
             assert str(refusal.value).splitlines() == [
                 f"{last} is damaged or not a checkpoint",
-                "  to do:    delete the file to train that run from its beginning",
+                "  hint:     delete the file to train that run from its beginning",
             ]
     save_checkpoint({"weights": 1}, last)
     with pytest.raises(RunFolderError, match="not a checkpoint of a run"):

@@ -79,8 +79,8 @@ class Backbone(nn.Module, ABC):
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise SizeError(
                 f"this {type(self).__name__} was built for images [batch, {', '.join(map(str, expected))}]",
-                arrived=f"a tensor of shape {tuple(images.shape)}",
-                remedy="build the network with the images' channels and resolution",
+                got=f"a tensor of shape {tuple(images.shape)}",
+                hint="build the network with the images' channels and resolution",
             )
 
     def materialize(self) -> Backbone:
@@ -98,7 +98,7 @@ class Backbone(nn.Module, ABC):
 def scaled(channels: int, width: float) -> int:
     """A channel count times the width factor, at least one."""
     if not 0 < width < math.inf:
-        raise ConfigurationError("the width factor is positive and finite", arrived=width)
+        raise ConfigurationError("the width factor is positive and finite", got=width)
     return max(1, round(channels * width))
 
 

@@ -95,8 +95,8 @@ class ResNet20(SteerableBackbone):
         if not widths or len(widths) != len(strides) or min(*widths, *strides, blocks) < 1:
             raise ConfigurationError(
                 "a residual network needs a width and a stride for each stage, and blocks in it",
-                arrived=f"widths {tuple(widths)}, strides {tuple(strides)}, blocks {blocks}",
-                accepted="as many widths as strides, all at least 1",
+                got=f"widths {tuple(widths)}, strides {tuple(strides)}, blocks {blocks}",
+                expected="as many widths as strides, all at least 1",
             )
         self.group, self.in_channels = group, in_channels
         extent = group.streams if full_extent else 1

@@ -41,7 +41,7 @@ class SteerableBackbone(Backbone):
     @plan.setter
     def plan(self, plan: PlanChoice) -> None:
         if plan not in PLAN_CHOICES:
-            raise ConfigurationError("there is no such plan", arrived=plan, accepted=", ".join(PLAN_CHOICES))
+            raise ConfigurationError("there is no such plan", got=plan, expected=", ".join(PLAN_CHOICES))
         for layer in self._steerable():
             layer.plan = plan
 
@@ -80,14 +80,14 @@ class SteerableBackbone(Backbone):
         if not self.separate_streams:
             raise ConfigurationError(
                 f"the streams of this {type(self).__name__} mix: none can be computed without the others",
-                arrived="elements with layers of full extent",
-                remedy="leave elements out (views.streams all), or build the network without full_extent",
+                got="elements with layers of full extent",
+                hint="leave elements out (views.streams all), or build the network without full_extent",
             )
         streams = elements if isinstance(elements, Streams) else Streams.of(elements, self.group.streams)
         if len(streams.slots) != len(images) or streams.order != self.group.streams:
             raise ConfigurationError(
                 "streams are named for every image of a batch",
-                arrived=f"{streams} for {len(images)} images and {self.group.streams} streams",
+                got=f"{streams} for {len(images)} images and {self.group.streams} streams",
             )
         if self._plain:
             # The slow twin computes all of them.

@@ -41,7 +41,7 @@ class MLP(Backbone):
         if min(in_channels, resolution) < 1:
             raise ConfigurationError(
                 "an MLP reads images of at least one channel and one pixel",
-                arrived=f"in_channels {in_channels}, resolution {resolution}",
+                got=f"in_channels {in_channels}, resolution {resolution}",
             )
         self.in_channels, self.resolution, self.rows = in_channels, resolution, rows
         self.channels = scaled(128, width)
@@ -98,10 +98,10 @@ class _PlainBackbone(Backbone):
     def __init__(self, in_channels: int, images_by: Group | None, streams: int, reading: Reading) -> None:
         super().__init__()
         if in_channels < 1:
-            raise ConfigurationError("images have at least one channel", arrived=f"in_channels {in_channels}")
+            raise ConfigurationError("images have at least one channel", got=f"in_channels {in_channels}")
         if reading not in get_args(Reading):
             raise ConfigurationError(
-                "there is no such reading of 'CNN (6 x CHW)'", arrived=reading, accepted=", ".join(get_args(Reading))
+                "there is no such reading of 'CNN (6 x CHW)'", got=reading, expected=", ".join(get_args(Reading))
             )
         self.in_channels, self.reading = in_channels, reading
         self.group = Unstructured(streams, images_by or Scales((1.0,)))

@@ -47,21 +47,21 @@ class Wrap(Backbone):
         except (RuntimeError, ValueError, TypeError) as error:
             raise SizeError(
                 f"the wrapped network does not take images [1, {in_channels}, {resolution}, {resolution}]",
-                arrived=error,
-                remedy="set in_channels and resolution to those of the network's images",
+                got=error,
+                hint="set in_channels and resolution to those of the network's images",
             ) from error
         finally:
             for part, mode in modes:
                 part.training = mode
         if not isinstance(values, Tensor):
-            raise SizeError("the wrapped network must give one tensor", arrived=type(values).__name__)
+            raise SizeError("the wrapped network must give one tensor", got=type(values).__name__)
         dimensions = 4 if group is None else 5
         if values.ndim != dimensions or (group is not None and values.shape[2] != group.streams):
             streams = "" if group is None else f", {group.streams}"
             raise SizeError(
                 f"the wrapped network must give feature maps [batch, channels{streams}, height, width]",
-                arrived=f"a tensor of shape {tuple(values.shape)}",
-                remedy="wrap the part of the network before its pooling and classifier",
+                got=f"a tensor of shape {tuple(values.shape)}",
+                hint="wrap the part of the network before its pooling and classifier",
             )
         self.channels = values.shape[1]
         height, width = values.shape[-2:]

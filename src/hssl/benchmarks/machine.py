@@ -24,9 +24,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigurationError(
-            "there is no GPU here that torch can use", arrived="--device cuda", accepted="cpu, auto"
-        )
+        raise ConfigurationError("there is no GPU here that torch can use", got="--device cuda", expected="cpu, auto")
     return torch.device(name)
 
 
@@ -66,7 +64,7 @@ def in_fresh_process(code: str, *arguments: str) -> str:
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise ConfigurationError("a measurement in a process of its own failed", arrived=last[0])
+        raise ConfigurationError("a measurement in a process of its own failed", got=last[0])
     return done.stdout
 
 
@@ -85,4 +83,4 @@ def peak_megabytes(device: torch.device) -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return float(line.split()[1]) * 1024 / 1e6
-    raise ConfigurationError("this system does not tell a process's peak memory", accepted="Linux")
+    raise ConfigurationError("this system does not tell a process's peak memory", expected="Linux")

@@ -52,14 +52,14 @@ def differences(sampled: Sequence[RunRecord], everything: Sequence[RunRecord]) -
     for records, streams in ((sampled, "sampled"), (everything, "all")):
         for record in records:
             if record.configuration["views"].get("streams", "all") != streams:
-                raise DataError(f"a run among those with streams '{streams}' is none", arrived=record.recipe)
+                raise DataError(f"a run among those with streams '{streams}' is none", got=record.recipe)
     found = []
     for recipe in dict.fromkeys(record.recipe for record in sampled):
         sides = [[record for record in records if record.recipe == recipe] for records in (sampled, everything)]
         if not sides[1]:
             continue
         if len({_but_streams(record) for side in sides for record in side}) > 1:
-            raise DataError(f"runs of {recipe} differ in more than seed and streams", remedy="train both sides alike")
+            raise DataError(f"runs of {recipe} differ in more than seed and streams", hint="train both sides alike")
         for measure, label in MEASURES.items():
             values = [
                 [entry.accuracy for record in side if (entry := getattr(record.evaluation, measure)) is not None]

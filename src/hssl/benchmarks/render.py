@@ -160,7 +160,7 @@ def in_short(results: dict[str, dict[str, Any]]) -> str:
         DataError: no measurement of a step.
     """
     if "step" not in results:
-        raise DataError("there is no measurement of a step to tell of", remedy="hssl bench step --json FILE")
+        raise DataError("there is no measurement of a step to tell of", hint="hssl bench step --json FILE")
     environment = results["step"]["environment"]
     steps: dict[str, dict[str, tuple[str, str]]] = {}
     for row in results["step"]["rows"]:
@@ -198,7 +198,7 @@ def main(arguments: list[str]) -> int:
     try:
         results = {kind: _read(file) for kind in KINDS if (file := asked.results / f"{kind}.json").exists()}
         if not results:
-            raise DataError("there are no measurements to render", arrived=asked.results, remedy="make bench")
+            raise DataError("there are no measurements to render", got=asked.results, hint="make bench")
         runs = parity.sides(read_all(asked.runs)) if asked.runs else ([], [])
         found = parity.differences(*runs)
         made = provenance([record for side in runs for record in side]) if found else ""
@@ -215,9 +215,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read", arrived=error) from None
+        raise DataError(f"{file} cannot be read", got=error) from None
     if not isinstance(result, dict) or not {"benchmark", "environment", "rows", "rounds"} <= result.keys():
-        raise DataError(f"{file} holds no measurements", accepted="a file that hssl bench --json wrote")
+        raise DataError(f"{file} holds no measurements", expected="a file that hssl bench --json wrote")
     return result
 
 

@@ -29,12 +29,12 @@ def bench(arguments: argparse.Namespace) -> int:
 def _check_writable(file: Path) -> None:
     """A measurement may take an hour: that its place can be written to is found out before."""
     if file.is_dir():
-        raise ConfigurationError(f"{file} is a folder", accepted="--json FILE")
+        raise ConfigurationError(f"{file} is a folder", expected="--json FILE")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=file.parent):
             pass
     except OSError as error:
         raise ConfigurationError(
-            f"{file} cannot be written", arrived=f"{error.strerror or error}", remedy="name another place with --json"
+            f"{file} cannot be written", got=f"{error.strerror or error}", hint="name another place with --json"
         ) from None

@@ -17,8 +17,8 @@ def recipes(pattern: str | None) -> int:
         wild = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
         names = tuple(fnmatch.filter(names, wild))
         if not names:
-            remedy = nearest(pattern, recipe_names(), "hssl recipes lists all of them")
-            raise ConfigurationError(f"no recipe matches '{pattern}'", remedy=remedy)
+            hint = nearest(pattern, recipe_names(), "hssl recipes lists all of them")
+            raise ConfigurationError(f"no recipe matches '{pattern}'", hint=hint)
     cards = [describe(name) for name in names]
     rows = [
         (

@@ -31,21 +31,21 @@ def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         if word not in spelled:
             raise ConfigurationError(
                 f"there is no mode '{word}' to compare",
-                accepted=", ".join(MODES),
-                remedy=nearest(word, MODES, "") or None,
+                expected=", ".join(MODES),
+                hint=nearest(word, MODES, "") or None,
             )
     modes = tuple(dict.fromkeys(spelled[word] for word in asked))
     seeds = tuple(dict.fromkeys(arguments.seeds))
     for field, option in (("seed", "--seeds"), ("mode", "--modes")):
         if field in overrides:
-            raise ConfigurationError(f"a comparison sets '{field}' itself", remedy=f"give {option} instead")
+            raise ConfigurationError(f"a comparison sets '{field}' itself", hint=f"give {option} instead")
     for stem in stems:  # every configuration of the comparison holds, before the first run starts
         for seed in seeds:
             changes: dict[str, Any] = {**overrides, "seed": seed}
             override(recipe(recipe_name(stem, modes[0]), arguments.budget), changes)
     out = arguments.out or Path("runs") / f"{'+'.join(stems)}-{arguments.budget}"
     if out.exists() and not out.is_dir():
-        raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
+        raise RunFolderError(f"{out} is a file, not a folder", hint="name a new folder with --out")
     with without_notices():
         from hssl.experiments.compare import compare as make_and_show
 
@@ -68,7 +68,7 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     work = tasks(chosen, range(arguments.seeds), arguments.budget, overrides)
     out = arguments.out or Path("runs") / f"reproduce-{arguments.budget}"
     if out.exists() and not out.is_dir():
-        raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
+        raise RunFolderError(f"{out} is a file, not a folder", hint="name a new folder with --out")
     folder = GridFolder(out)
     folder.check_budget(arguments.budget)
     if arguments.list:

@@ -24,7 +24,7 @@ def train(name: str, budget: str | None, overrides: Mapping[str, str], out: Path
     if "data.root" not in overrides:
         config = from_environment(config)
     if out.exists() and not out.is_dir():
-        raise RunFolderError(f"{out} is a file, not a folder", remedy="name a new folder with --out")
+        raise RunFolderError(f"{out} is a file, not a folder", hint="name a new folder with --out")
     with without_notices():
         from hssl.training.engine import train as train_run
         from hssl.training.environment import is_first_process
@@ -64,7 +64,7 @@ def evaluate(run: Path, data_root: str | None) -> int:
     if not os.access(run, os.W_OK):
         raise RunFolderError(
             f"{run} cannot be written, and its evaluation.json is to hold the measures",
-            remedy="measure a copy of it elsewhere; 'hssl equivariance' reads alone",
+            hint="measure a copy of it elsewhere; 'hssl equivariance' reads alone",
         )
     with without_notices(), progress("loading") as told:
         from hssl.training.evaluate import evaluate_run
@@ -85,9 +85,9 @@ def equivariance(subject: str, budget: str | None, overrides: Mapping[str, str])
         if given:
             raise ConfigurationError(
                 "a trained run is measured as it is",
-                arrived=f"--{given[0]}",
-                accepted="--data.root PATH, where the run's data lies now",
-                remedy="leave it out, or name a recipe instead",
+                got=f"--{given[0]}",
+                expected="--data.root PATH, where the run's data lies now",
+                hint="leave it out, or name a recipe instead",
             )
     else:
         config = _configuration(subject, budget, overrides, "quick", runs_too=True)
@@ -113,33 +113,31 @@ def _configuration(
         if budget is not None:
             raise ConfigurationError(
                 "a budget scales a recipe, and a file is already scaled",
-                arrived=f"--budget {budget} with {name}",
-                remedy="leave --budget out, and change fields by name",
+                got=f"--budget {budget} with {name}",
+                hint="leave --budget out, and change fields by name",
             )
         return override(load(path), overrides)
     if path.is_dir() and name not in recipe_names():
-        raise ConfigurationError(
-            f"{name} is a folder", accepted="a recipe, or a file", remedy=f"{path / 'config.yaml'}"
-        )
+        raise ConfigurationError(f"{name} is a folder", expected="a recipe, or a file", hint=f"{path / 'config.yaml'}")
     try:
         config = recipe(name, budget or default_budget)
     except ConfigurationError as error:
         if runs_too and os.sep in name:
-            raise RunFolderError(f"there is no folder {name}", accepted="a run's folder, or a recipe") from error
+            raise RunFolderError(f"there is no folder {name}", expected="a run's folder, or a recipe") from error
         raise
     return override(config, overrides)
 
 
 def _check_run(run: Path) -> None:
     if not run.is_dir():
-        raise RunFolderError(f"there is no folder {run}", accepted="a folder that 'hssl train' has made")
+        raise RunFolderError(f"there is no folder {run}", expected="a folder that 'hssl train' has made")
     if not (run / "config.yaml").is_file():
         inside = sorted(path.name for path in run.iterdir())
         shown = ", ".join(inside[:5]) + (", ..." if len(inside) > 5 else "")
         raise RunFolderError(
             f"{run} is not a run's folder: it has no config.yaml",
-            arrived=f"a folder with {shown}" if inside else "an empty folder",
-            accepted="a folder that 'hssl train' has made",
+            got=f"a folder with {shown}" if inside else "an empty folder",
+            expected="a folder that 'hssl train' has made",
         )
 
 

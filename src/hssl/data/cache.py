@@ -75,7 +75,7 @@ def cache_folder() -> Path:
         return files.cache_folder()
     except RuntimeError as error:
         raise DataError(
-            "there is no home folder for the cache of images", arrived=error, remedy="set HSSL_CACHE to a folder"
+            "there is no home folder for the cache of images", got=error, hint="set HSSL_CACHE to a folder"
         ) from error
 
 
@@ -181,7 +181,7 @@ def _watched(split: Split, beside: list[Path]) -> Split:
 
 
 @contextmanager
-def _writing(folder: Path, accepted: str | None = None) -> Iterator[None]:
+def _writing(folder: Path, expected: str | None = None) -> Iterator[None]:
     """Tells people what went wrong while something was written to a folder of the cache.
 
     Raises:
@@ -192,7 +192,7 @@ def _writing(folder: Path, accepted: str | None = None) -> Iterator[None]:
     except OSError as error:
         raise DataError(
             f"the images cannot be written to the cache in {folder}",
-            arrived=error.strerror or error,
-            accepted=accepted,
-            remedy="set HSSL_CACHE to a folder with room, delete what is no longer used there, or --data.store memory",
+            got=error.strerror or error,
+            expected=expected,
+            hint="set HSSL_CACHE to a folder with room, delete what is no longer used there, or --data.store memory",
         ) from error

@@ -124,9 +124,9 @@ def _divide(source: Source, fraction: float, validation: int | None = None) -> t
         if len(out) < validation or len(rest) < 2:
             raise DataError(
                 f"there are too few training images to hold that many out: {source.description}",
-                arrived=f"data.validation_images {validation}, {len(kept):,} training images",
-                accepted="at least 2 images left to train on, and every class among them",
-                remedy="lower --data.validation_images",
+                got=f"data.validation_images {validation}, {len(kept):,} training images",
+                expected="at least 2 images left to train on, and every class among them",
+                hint="lower --data.validation_images",
             )
         notes.append(f"measured on {len(out):,} images held out of the training set, not on test images")
         return replace(source, held_out=(train,), notes=tuple(notes)), kept[rest], kept[out]
@@ -153,10 +153,10 @@ def _divide(source: Source, fraction: float, validation: int | None = None) -> t
     if len(out) == 0 or len(kept) < 2:
         raise DataError(
             f"there are too few images to hold some out for the test: {source.description}",
-            arrived=f"{len(train)} images"
+            got=f"{len(train)} images"
             + ("" if train.labels is None else f" of {len(np.unique(train.labels))} classes"),
-            accepted="at least 2 training images and 1 for the test; a class of one image stays in training",
-            remedy="add images, or a test split of their own",
+            expected="at least 2 training images and 1 for the test; a class of one image stays in training",
+            hint="add images, or a test split of their own",
         )
     notes.append(f"there is no test split: {len(out):,} of {len(train):,} images are held out, the same for every seed")
     return replace(source, held_out=(train,), notes=tuple(notes)), kept, out
@@ -213,9 +213,9 @@ def _decoded(
     if len(decoded.images) < at_least:
         raise DataError(
             f"there are too few {what} images",
-            arrived=f"{len(decoded.images)}" + (f"; {notes[-1]}" if decoded.left_out else ""),
-            accepted=f"at least {at_least}",
-            remedy="add images",
+            got=f"{len(decoded.images)}" + (f"; {notes[-1]}" if decoded.left_out else ""),
+            expected=f"at least {at_least}",
+            hint="add images",
         )
     return decoded
 

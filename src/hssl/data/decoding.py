@@ -71,8 +71,8 @@ def in_memory(shape: tuple[int, int, int, int]) -> StoredImages:
     except RuntimeError as error:
         raise DataError(
             "the decoded images do not fit into memory",
-            arrived=f"{shape[0]:,} images of {' x '.join(map(str, shape[1:]))}, {math.prod(shape) / 1e9:.1f} GB",
-            remedy="--data.store mapped keeps them in a file",
+            got=f"{shape[0]:,} images of {' x '.join(map(str, shape[1:]))}, {math.prod(shape) / 1e9:.1f} GB",
+            hint="--data.store mapped keeps them in a file",
         ) from error
 
 
@@ -114,8 +114,8 @@ def check_sizes(config: DataConfig) -> None:
     if config.fit == "pad" and config.resize_to is not None and config.resize_to > config.resolution:
         raise ConfigurationError(
             "images cannot be padded to a resolution below the size they are resized to",
-            arrived=f"data.resize_to {config.resize_to}, data.resolution {config.resolution}, data.fit pad",
-            remedy="lower --data.resize_to, raise --data.resolution, or --data.fit resize",
+            got=f"data.resize_to {config.resize_to}, data.resolution {config.resolution}, data.fit pad",
+            hint="lower --data.resize_to, raise --data.resolution, or --data.fit resize",
         )
 
 
@@ -149,8 +149,8 @@ def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataConfig, s
             if config.strict:
                 raise DataError(
                     "an image cannot be read",
-                    arrived=unreadable[index],
-                    remedy="mend or remove it, or --data.strict false to leave such images out",
+                    got=unreadable[index],
+                    hint="mend or remove it, or --data.strict false to leave such images out",
                 ) from error
             continue
         arrays.append(fit_image(image, config, encoded.name))
@@ -258,9 +258,9 @@ def _margins(height: int, width: int, resolution: int, name: str | None) -> tupl
     if max(height, width) > resolution:
         raise DataError(
             "an image is larger than the resolution it should be padded to",
-            arrived=f"{height} x {width} pixels" + (f" in {name}" if name else ""),
-            accepted=f"at most {resolution} x {resolution} with data.fit pad",
-            remedy=f"--data.fit resize, --data.resize_to {resolution}, or --data.resolution {max(height, width)}",
+            got=f"{height} x {width} pixels" + (f" in {name}" if name else ""),
+            expected=f"at most {resolution} x {resolution} with data.fit pad",
+            hint=f"--data.fit resize, --data.resize_to {resolution}, or --data.resolution {max(height, width)}",
         )
     top, left = (resolution - height) // 2, (resolution - width) // 2
     return top, left, resolution - height - top, resolution - width - left

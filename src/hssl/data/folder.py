@@ -58,20 +58,20 @@ def read_folder(root: Path) -> Source:
     if not train:
         raise DataError(
             f"{root} has test images and no training images",
-            arrived=quoted(held_out + beside),
-            accepted=ACCEPTED,
-            remedy=f"add train/; or, to train on them, --data.root {root / held_out[0]}; or, where that is a class, "
+            got=quoted(held_out + beside),
+            expected=ACCEPTED,
+            hint=f"add train/; or, to train on them, --data.root {root / held_out[0]}; or, where that is a class, "
             "put all classes below train/",
         )
     split = _read_split(root / train[0], "train", notes)
     if not len(split):
-        raise DataError(f"{root / train[0]} has no images", accepted=ACCEPTED, remedy="put the training images there")
+        raise DataError(f"{root / train[0]} has no images", expected=ACCEPTED, hint="put the training images there")
     if beside and not held_out and split.labels is None:
         raise DataError(
             f"it cannot be told whether '{train[0]}' in {root} is the training split or a class",
-            arrived=f"beside it {quoted(beside)}",
-            accepted=ACCEPTED,
-            remedy="put all class folders below train/, or move what is not to be trained on away",
+            got=f"beside it {quoted(beside)}",
+            expected=ACCEPTED,
+            hint="put all class folders below train/, or move what is not to be trained on away",
         )
     if beside:
         notes.append(f"images beside the folder '{train[0]}' are not used: {quoted(beside)}")
@@ -88,9 +88,9 @@ def _read_split(root: Path, name: str, notes: list[str], least_classes: int = 2)
     if loose and classes:
         raise DataError(
             f"images lie both in {root} and in its sub-folders, so that their classes cannot be told",
-            arrived=f"{len(loose):,} beside the folders ({loose[0]}, ...), sub-folders {', '.join(classes[:5])}",
-            accepted="every image in the sub-folder of its class, or every image in one folder",
-            remedy=f"move {loose[0]} into a class folder or away",
+            got=f"{len(loose):,} beside the folders ({loose[0]}, ...), sub-folders {', '.join(classes[:5])}",
+            expected="every image in the sub-folder of its class, or every image in one folder",
+            hint=f"move {loose[0]} into a class folder or away",
         )
     if empty := sorted({folder.name for folder in folders(root)} - set(classes)):
         notes.append(f"no images are in these folders of the split '{name}': {quoted(empty)}")
@@ -114,9 +114,9 @@ def _check_undivided(root: Path, split: Split) -> None:
             if meaning(part.name) in HELD_OUT_NAMES:
                 raise DataError(
                     f"a folder of test images lies deeper than in {root}",
-                    arrived=part.as_posix(),
-                    accepted=ACCEPTED,
-                    remedy=f"--data.root {root / part.parent}, or rename the folder if its images are to be trained on",
+                    got=part.as_posix(),
+                    expected=ACCEPTED,
+                    hint=f"--data.root {root / part.parent}, or rename the folder if its images are to be trained on",
                 )
 
 

@@ -33,8 +33,8 @@ def read_hub(repository: str) -> Source:
     except Exception as error:
         raise DataError(
             f"the data set '{repository}' cannot be fetched from the hub and is not in the local cache",
-            arrived=unreachable or first_line(error),
-            remedy="give a folder that holds the data with --data.root, or try again with a network connection",
+            got=unreachable or first_line(error),
+            hint="give a folder that holds the data with --data.root, or try again with a network connection",
         ) from error
     return _read_splits(loaded, f"hub data set {repository}")
 
@@ -56,7 +56,7 @@ def read_saved(root: Path) -> Source:
         loaded = datasets.load_from_disk(str(root))
     except Exception as error:
         raise DataError(
-            f"the saved data set in {root} cannot be read", arrived=first_line(error), remedy="save or copy it again"
+            f"the saved data set in {root} cannot be read", got=first_line(error), hint="save or copy it again"
         ) from error
     return _read_splits(loaded, f"saved data set in {root}")
 

@@ -46,9 +46,9 @@ def read_idx(files: dict[str, Path]) -> Source:
     if missing:
         raise DataError(
             f"the IDX files in {folder} are not complete",
-            arrived=", ".join(path.name for path in files.values()),
-            accepted=ACCEPTED,
-            remedy=f"add {', '.join(missing)}",
+            got=", ".join(path.name for path in files.values()),
+            expected=ACCEPTED,
+            hint=f"add {', '.join(missing)}",
         )
     train, test = (_read_split(files, part) for part in ("train", "t10k"))
     return Source(description=f"IDX files in {folder}", train=train, held_out=(test,))
@@ -60,8 +60,8 @@ def _read_split(files: dict[str, Path], part: str) -> Split:
     if len(images) != len(labels):
         raise DataError(
             "images and labels differ in number",
-            arrived=f"{len(images):,} images in {images_path}, {len(labels):,} labels in {labels_path.name}",
-            remedy="take both files from the same copy of the data set",
+            got=f"{len(images):,} images in {images_path}, {len(labels):,} labels in {labels_path.name}",
+            hint="take both files from the same copy of the data set",
         )
     return Split("train" if part == "train" else "test", ArrayPixels(images), labels.astype(np.int64))
 
@@ -79,27 +79,27 @@ def parse_idx(path: Path, extents: int) -> npt.NDArray[np.uint8]:
             raw = gzip.decompress(raw)
         magic, *shape = struct.unpack_from(f">4s{extents}I", raw)
     except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
-        raise DataError(f"{path} is truncated or damaged", arrived=f"{error}", remedy=again) from error
+        raise DataError(f"{path} is truncated or damaged", got=f"{error}", hint=again) from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read", arrived=f"{error.strerror or error}") from error
+        raise DataError(f"{path} cannot be read", got=f"{error.strerror or error}") from error
     expected = bytes((0, 0, _UNSIGNED_BYTES, extents))
     if magic != expected:
         is_idx = magic[:2] == b"\0\0"
         kind = f"an IDX file of type 0x{magic[2]:02x} with {magic[3]} extents" if is_idx else "not an IDX file"
         raise DataError(
             f"{path} does not hold what its name says",
-            arrived=f"magic number {magic.hex()}: {kind}",
-            accepted=f"{expected.hex()}: unsigned bytes with {extents} extents",
-            remedy=again,
+            got=f"magic number {magic.hex()}: {kind}",
+            expected=f"{expected.hex()}: unsigned bytes with {extents} extents",
+            hint=again,
         )
     header = 4 + 4 * extents
     if len(raw) - header != math.prod(shape):
         raise DataError(
             f"{path} is truncated or damaged" if len(raw) - header < math.prod(shape) else f"{path} is too long",
-            arrived=f"{len(raw) - header:,} bytes of data",
-            accepted=f"{math.prod(shape):,} for the extents {' x '.join(map(str, shape))} in its header",
-            remedy=again,
+            got=f"{len(raw) - header:,} bytes of data",
+            expected=f"{math.prod(shape):,} for the extents {' x '.join(map(str, shape))} in its header",
+            hint=again,
         )
     if 0 in shape:
-        raise DataError(f"{path} holds no data", arrived=f"extents {' x '.join(map(str, shape))}")
+        raise DataError(f"{path} holds no data", got=f"extents {' x '.join(map(str, shape))}")
     return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)

@@ -30,10 +30,10 @@ def join_labels(parts: Sequence[Labelled], notes: list[str]) -> tuple[npt.NDArra
     if bare and (words or len({part.names for part in declared}) > 1):
         raise DataError(
             "it cannot be told which classes some labels mean",
-            arrived=f"numbers without names in {bare[0].where}; "
+            got=f"numbers without names in {bare[0].where}; "
             + (f"words in {words[0].where}" if words else f"names in several orders, such as in {declared[0].where}"),
-            accepted="numbers everywhere, words everywhere, or class names declared beside the numbers",
-            remedy="write the labels of all files and splits in the same way",
+            expected="numbers everywhere, words everywhere, or class names declared beside the numbers",
+            hint="write the labels of all files and splits in the same way",
         )
     if bare and declared:
         notes.append(
@@ -64,9 +64,9 @@ def _check_range(part: Labelled) -> None:
     if len(outside):
         raise DataError(
             f"{part.where} has labels that stand for no class",
-            arrived=f"label {outside[0]} ({len(outside):,} such images)",
-            accepted=f"0 to {limit - 1}" if part.names is not None else "integers from 0",
-            remedy="correct the labels, or leave them out of the whole data set to train without",
+            got=f"label {outside[0]} ({len(outside):,} such images)",
+            expected=f"0 to {limit - 1}" if part.names is not None else "integers from 0",
+            hint="correct the labels, or leave them out of the whole data set to train without",
         )
 
 
@@ -92,9 +92,9 @@ def encode_labels(
     if len(unknown := np.setdiff1d(second, known)):
         raise DataError(
             "the test split has classes that no training image has",
-            arrived=quoted(names[code] for code in unknown),
-            accepted=f"the {len(known)} classes of the training split",
-            remedy="remove these test images or add training images of their classes",
+            got=quoted(names[code] for code in unknown),
+            expected=f"the {len(known)} classes of the training split",
+            hint="remove these test images or add training images of their classes",
         )
     if len(known) == 1:
         notes.append(f"all images have the one label '{names[known[0]]}': they are used without labels")

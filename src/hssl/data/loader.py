@@ -74,20 +74,18 @@ class BatchLoader:
         ahead: int = 2,
     ) -> None:
         if not 0 <= rank < world_size:
-            raise ConfigurationError("a rank outside the world", arrived=f"rank {rank} of {world_size}")
+            raise ConfigurationError("a rank outside the world", got=f"rank {rank} of {world_size}")
         if batch_size < 1 or (drop_last and batch_size % world_size):
             raise ConfigurationError(
                 "a batch does not divide among the devices",
-                arrived=f"batch size {batch_size} on {world_size}",
-                accepted=f"a positive multiple of {world_size}",
-                remedy=f"--trainer.batch_size {max(1, round(batch_size / world_size)) * world_size}",
+                got=f"batch size {batch_size} on {world_size}",
+                expected=f"a positive multiple of {world_size}",
+                hint=f"--trainer.batch_size {max(1, round(batch_size / world_size)) * world_size}",
             )
         if drop_last and len(store) < batch_size * parts:
             batch_size = len(store) // (world_size * parts) * world_size
             if batch_size == 0:
-                raise DataError(
-                    "there are fewer images than devices", arrived=f"{len(store)} images, {world_size} devices"
-                )
+                raise DataError("there are fewer images than devices", got=f"{len(store)} images, {world_size} devices")
         self.store = store
         self.batch_size = batch_size
         self.seed = seed
@@ -177,8 +175,8 @@ class BatchLoader:
         if unlike:
             raise ConfigurationError(
                 "the saved position belongs to another order of images",
-                arrived="; ".join(unlike),
-                remedy="resume with the data, batch size and seed of the run that saved it",
+                got="; ".join(unlike),
+                hint="resume with the data, batch size and seed of the run that saved it",
             )
         self._epoch, self._next_batch = int(state["epoch"]), int(state["next_batch"])
         self._first_batch = self._next_batch

@@ -30,8 +30,8 @@ def open_source(config: DataConfig) -> Source:
     if config.name == "digits" and config.root is not None:
         raise ConfigurationError(
             "the digits are embedded and lie in no folder",
-            arrived=f"data.root {config.root} with data.name digits",
-            remedy="drop --data.root, or start from a folder-* recipe (one's own images) or an mnist-* recipe",
+            got=f"data.root {config.root} with data.name digits",
+            hint="drop --data.root, or start from a folder-* recipe (one's own images) or an mnist-* recipe",
         )
     if config.root is not None:
         return _open_root(Path(config.root).expanduser())
@@ -43,23 +43,23 @@ def open_source(config: DataConfig) -> Source:
         repository = config.name.removeprefix("hub:")
         if not repository or len(repository.split("/")) > 2 or not all(repository.split("/")):
             raise ConfigurationError(
-                "the name of a hub data set is incomplete", arrived=config.name, accepted="hub:OWNER/NAME"
+                "the name of a hub data set is incomplete", got=config.name, expected="hub:OWNER/NAME"
             )
         return hub.read_hub(repository)
     if config.name == "folder":
-        raise ConfigurationError("a folder of images needs its path", remedy="give the folder with --data.root")
+        raise ConfigurationError("a folder of images needs its path", hint="give the folder with --data.root")
     known = [*KNOWN, "folder", "hub:OWNER/NAME"]
     raise ConfigurationError(
-        f"there is no data set '{config.name}'", accepted=", ".join(known), remedy=nearest(config.name, known)
+        f"there is no data set '{config.name}'", expected=", ".join(known), hint=nearest(config.name, known)
     )
 
 
 def _open_root(root: Path) -> Source:
     try:
         if not root.exists():
-            raise DataError(f"the folder {root} does not exist", remedy="correct --data.root")
+            raise DataError(f"the folder {root} does not exist", hint="correct --data.root")
         if not root.is_dir():
-            raise DataError(f"{root} is a file", accepted="a folder", remedy=f"--data.root {root.parent}")
+            raise DataError(f"{root} is a file", expected="a folder", hint=f"--data.root {root.parent}")
         if idx_files := idx.find_idx(root):
             return idx.read_idx(idx_files)
         if hub.is_saved(root):
@@ -69,12 +69,12 @@ def _open_root(root: Path) -> Source:
         if folder.has_images(root):
             return folder.read_folder(root)
     except OSError as error:
-        raise DataError(f"{root} cannot be read", arrived=error) from error
+        raise DataError(f"{root} cannot be read", got=error) from error
     raise DataError(
         f"{root} holds no images in a layout that is known",
-        arrived=_inventory(root),
-        accepted=_LAYOUTS,
-        remedy="point --data.root at the folder that holds the files themselves",
+        got=_inventory(root),
+        expected=_LAYOUTS,
+        hint="point --data.root at the folder that holds the files themselves",
     )
 
 
@@ -118,7 +118,7 @@ def check_known(config: DataConfig, channels: int, classes: int) -> None:
         return
     raise DataError(
         f"{config.root} does not hold {config.name}",
-        arrived=f"{kinds[channels]} images of {classes or 'no'} classes",
-        accepted=f"{kinds[known_channels]} images of {known_classes} classes for data.name {config.name}",
-        remedy="start from a folder-* recipe (data.name folder) for other images, or correct --data.root",
+        got=f"{kinds[channels]} images of {classes or 'no'} classes",
+        expected=f"{kinds[known_channels]} images of {known_classes} classes for data.name {config.name}",
+        hint="start from a folder-* recipe (data.name folder) for other images, or correct --data.root",
     )

@@ -92,13 +92,13 @@ class Store(ABC):
         if self.labels is not None and self.labels.shape != (count,):
             raise DataError(
                 "images and labels of a store differ in number",
-                arrived=f"{count} images, labels {tuple(self.labels.shape)}",
+                got=f"{count} images, labels {tuple(self.labels.shape)}",
             )
         if self.mean.shape != (channels,) or self.std.shape != (channels,):
             raise DataError(
                 "mean and std of a store have one entry a channel",
-                arrived=f"mean {tuple(self.mean.shape)}, std {tuple(self.std.shape)}",
-                accepted=f"{(channels,)}",
+                got=f"mean {tuple(self.mean.shape)}, std {tuple(self.std.shape)}",
+                expected=f"{(channels,)}",
             )
 
 
@@ -124,8 +124,8 @@ class ImageStore(Store):
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[2] != self.images.shape[3]:
             raise DataError(
                 "an image store holds square images as bytes",
-                arrived=f"{self.images.dtype} {tuple(self.images.shape)}",
-                accepted="torch.uint8 [N, C, H, H]",
+                got=f"{self.images.dtype} {tuple(self.images.shape)}",
+                expected="torch.uint8 [N, C, H, H]",
             )
         self._check()
 
@@ -149,8 +149,8 @@ class ImageStore(Store):
         except torch.OutOfMemoryError as error:
             raise DataError(
                 f"the images do not fit into the memory of {device}",
-                arrived=f"{self.images.numel() / 1e9:.1f} GB",
-                remedy="--data.store mapped reads each batch from a file",
+                got=f"{self.images.numel() / 1e9:.1f} GB",
+                hint="--data.store mapped reads each batch from a file",
             ) from error
         labels = None if self.labels is None else self.labels.to(device)
         return replace(self, images=images, labels=labels, mean=self.mean.to(device), std=self.std.to(device))
@@ -181,9 +181,9 @@ class MappedImages:
         if size != math.prod(shape):
             raise DataError(
                 f"the mapped images {path} are missing or damaged",
-                arrived=f"size in bytes: {size}",
-                accepted=f"{math.prod(shape)} for {' x '.join(map(str, shape))}",
-                remedy="delete the file; it is written anew from the source of the images",
+                got=f"size in bytes: {size}",
+                expected=f"{math.prod(shape)} for {' x '.join(map(str, shape))}",
+                hint="delete the file; it is written anew from the source of the images",
             )
         # Nothing can be mapped of an empty file.
         self._images = np.memmap(path, np.uint8, "r", shape=shape) if size else np.empty(shape, np.uint8)
@@ -251,8 +251,8 @@ class MappedStore(Store):
         if self.shape[1] != self.images.shape[1] and self.images.shape[1] != 1:
             raise DataError(
                 "only grey images can be given more channels",
-                arrived=f"{self.shape[1]} channels of {self.images!r}",
-                accepted=f"{self.images.shape[1]}",
+                got=f"{self.shape[1]} channels of {self.images!r}",
+                expected=f"{self.images.shape[1]}",
             )
         self._check()
 

@@ -83,8 +83,8 @@ def parquet_table(path: Path, name: str) -> Table:
         except (pa.ArrowException, OSError) as error:
             raise DataError(
                 f"{path} is not a readable parquet file",
-                arrived=first_line(error),
-                remedy="fetch or copy the file again",
+                got=first_line(error),
+                hint="fetch or copy the file again",
             ) from error
 
     def column(name: str) -> Any:
@@ -174,9 +174,9 @@ def _check_shards(split: str, files: Sequence[Path]) -> None:
         missing = sorted(set(range(first, first + total)) - set(numbers))
         raise DataError(
             f"the files of the split '{split}' in {files[0].parent} are not one complete set of shards",
-            arrived=f"{len(files)} files: {quoted(path.name for path in files)}",
-            accepted=f"{total} files: {start}{shards[0][2]}-of-{shards[0][3]} and so on",
-            remedy=f"add number {', '.join(map(str, missing[:9]))}" if missing else "move files of other sets away",
+            got=f"{len(files)} files: {quoted(path.name for path in files)}",
+            expected=f"{total} files: {start}{shards[0][2]}-of-{shards[0][3]} and so on",
+            hint=f"add number {', '.join(map(str, missing[:9]))}" if missing else "move files of other sets away",
         )
 
 
@@ -190,9 +190,9 @@ def read_tables(description: str, splits: Iterable[str], opened: Callable[[str],
     if not train:
         raise DataError(
             f"there is no split 'train' in the {description}",
-            arrived=quoted(splits) or "no split at all",
-            accepted="a split, or a file, whose name says train, and perhaps one that says test or validation",
-            remedy="give the training images that name",
+            got=quoted(splits) or "no split at all",
+            expected="a split, or a file, whose name says train, and perhaps one that says test or validation",
+            hint="give the training images that name",
         )
     notes = [f"not used: {quoted(unused)}"] if (unused := train[1:] + unused) else []
     read, label = [], None
@@ -241,9 +241,9 @@ def _image_column(table: Table, notes: list[str]) -> str:
     if not structs:
         raise DataError(
             f"{table.place} has no column of images",
-            arrived=_columns(table),
-            accepted="a column 'image' or 'img' of {bytes, path}, with encoded images",
-            remedy="write the images as datasets.Image, or give a folder of image files as --data.root",
+            got=_columns(table),
+            expected="a column 'image' or 'img' of {bytes, path}, with encoded images",
+            hint="write the images as datasets.Image, or give a folder of image files as --data.root",
         )
     if len(structs) > 1:
         notes.append(f"of several columns of images '{structs[0]}' is used, not {quoted(structs[1:])}")
@@ -304,9 +304,9 @@ def _labels(
         without = next(table for table in tables if table.name not in {part.where for part in parts})
         raise DataError(
             f"{without.place} has no labels in the column '{column}', other files of the split do",
-            arrived=_columns(without),
-            accepted="all files of a split with labels in the same column, or none",
-            remedy=f"add the column '{column}' to this file, or drop it everywhere",
+            got=_columns(without),
+            expected="all files of a split with labels in the same column, or none",
+            hint=f"add the column '{column}' to this file, or drop it everywhere",
         )
     return join_labels(parts, notes) if parts else (None, None)
 
@@ -324,8 +324,8 @@ def _values(column: str, table: Table) -> npt.NDArray[Any] | None:
     if cells.null_count:
         raise DataError(
             f"{table.place} lacks some labels",
-            arrived=f"{cells.null_count:,} of {len(cells):,} rows without a value in the column '{column}'",
-            remedy="label every image or none",
+            got=f"{cells.null_count:,} of {len(cells):,} rows without a value in the column '{column}'",
+            hint="label every image or none",
         )
     if _is_integer(kind):
         with suppress(pa.ArrowInvalid):
@@ -335,8 +335,8 @@ def _values(column: str, table: Table) -> npt.NDArray[Any] | None:
         return np.asarray(cells.to_pylist(), dtype=np.str_)
     raise DataError(
         f"{table.place} has labels of an unfit type",
-        arrived=f"{kind} in the column '{column}'",
-        accepted="integers below 2^63 or strings",
+        got=f"{kind} in the column '{column}'",
+        expected="integers below 2^63 or strings",
     )
 
 

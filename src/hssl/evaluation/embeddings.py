@@ -25,7 +25,7 @@ def embed(encode: Callable[[Tensor], Tensor], store: Store, batch_size: int = 25
         SizeError: `encode` gives something else than one vector an image.
     """
     if len(store) == 0:
-        raise DataError("there are no images to embed", accepted="a store with one image or more")
+        raise DataError("there are no images to embed", expected="a store with one image or more")
     with torch.inference_mode():
         batches = torch.split(torch.arange(len(store), device=store.device), batch_size)
         parts = [encoded(encode, store.batch(indices)) for indices in batches]
@@ -43,8 +43,8 @@ def encoded(encode: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     if features.ndim != 2 or len(features) != len(images):
         raise SizeError(
             "a probe needs one feature vector an image",
-            arrived=f"{list(features.shape)} for {len(images)} images",
-            accepted="[B, D]",
-            remedy="pool over the group and over space, or flatten, in `encode`",
+            got=f"{list(features.shape)} for {len(images)} images",
+            expected="[B, D]",
+            hint="pool over the group and over space, or flatten, in `encode`",
         )
     return features.float().cpu()

@@ -127,7 +127,7 @@ def _report(backbone: Backbone, images: Tensor, largest_shift: int) -> Equivaria
         return _closed(backbone, images, group)
     raise GroupError(
         f"no equivariance measure is known for {group}",
-        accepted="translations, rotations, dihedral, scales, closed products, the unstructured control",
+        expected="translations, rotations, dihedral, scales, closed products, the unstructured control",
     )
 
 

@@ -55,8 +55,8 @@ def few_labels(
     if per_class < 1 or draws < 1:
         raise DataError(
             "a probe from few labels needs labelled images and draws of them",
-            arrived=f"{per_class} images a class, {draws} draws",
-            accepted="1 or more of each",
+            got=f"{per_class} images a class, {draws} draws",
+            expected="1 or more of each",
         )
     scaler = StandardScaler().fit(train.features)
     seen = scaler.transform(test.features)

@@ -73,8 +73,8 @@ def fiber_information(
         if values.ndim != 3 or values.shape[2] != group.order or len(values) < images_at_once:
             raise DataError(
                 f"the {name} features do not fit",
-                arrived=f"{list(values.shape)} for {group}",
-                accepted=f"[N, C, {group.order}] of at least {images_at_once} images",
+                got=f"{list(values.shape)} for {group}",
+                expected=f"[N, C, {group.order}] of at least {images_at_once} images",
             )
     between = group.distances(kind)
     wanted = sorted({float(value) for value in between.flatten()} - {0.0}) if distances is None else distances

@@ -45,9 +45,9 @@ def knn(
     if not 1 <= neighbours <= len(train):
         raise DataError(
             "the number of neighbours does not fit the training set",
-            arrived=f"{neighbours} neighbours, {len(train)} training images",
-            accepted=f"1 to {len(train)}",
-            remedy="set evaluation.knn_neighbours, or train on more images",
+            got=f"{neighbours} neighbours, {len(train)} training images",
+            expected=f"1 to {len(train)}",
+            hint="set evaluation.knn_neighbours, or train on more images",
         )
     if standardise:
         scaler = StandardScaler().fit(train.features)

@@ -221,8 +221,8 @@ def _checked(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     if before.shape != after.shape:
         raise DataError(
             "the features of images and of their transformed copies do not belong together",
-            arrived=f"{list(before.shape)} and {list(after.shape)}",
-            accepted="[N, D] twice, row i of the same image",
+            got=f"{list(before.shape)} and {list(after.shape)}",
+            expected="[N, D] twice, row i of the same image",
         )
     return _check(before, "the features"), _check(after, "the features of transformed images")
 
@@ -230,7 +230,7 @@ def _checked(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
 def _check(features: Tensor, what: str, at_least: int = 1) -> Tensor:
     if features.ndim != 2 or len(features) < at_least:
         raise DataError(
-            f"{what} are too few, or no vectors", arrived=list(features.shape), accepted=f"[N, D], N >= {at_least}"
+            f"{what} are too few, or no vectors", got=list(features.shape), expected=f"[N, D], N >= {at_least}"
         )
     check_finite(features, what)
     return features.detach().cpu()
@@ -240,7 +240,7 @@ def _check_neighbours(images: int, neighbours: int) -> None:
     if not 1 <= neighbours < images:
         raise DataError(
             "the number of neighbours does not fit the number of images",
-            arrived=f"{neighbours} neighbours, {images} images",
-            accepted=f"1 to {images - 1} neighbours: an image is not its own",
-            remedy="measure more images, or ask for fewer neighbours",
+            got=f"{neighbours} neighbours, {images} images",
+            expected=f"1 to {images - 1} neighbours: an image is not its own",
+            hint="measure more images, or ask for fewer neighbours",
         )

@@ -52,14 +52,14 @@ def labelled(features: Tensor, labels: Tensor | None, split: str) -> LabelledFea
     if labels is None:
         raise DataError(
             f"the {split} images have no labels, and a probe needs them",
-            accepted="data with labels",
-            remedy="skip this measure, or use a folder with one sub-folder a class",
+            expected="data with labels",
+            hint="skip this measure, or use a folder with one sub-folder a class",
         )
     if features.ndim != 2 or features.shape[0] != labels.numel() or features.shape[0] == 0:
         raise DataError(
             f"the {split} features and labels do not belong together",
-            arrived=f"features {list(features.shape)}, labels {list(labels.shape)}",
-            accepted="features [N, D] and labels [N], N >= 1",
+            got=f"features {list(features.shape)}, labels {list(labels.shape)}",
+            expected="features [N, D] and labels [N], N >= 1",
         )
     values = features.detach().float().cpu().numpy()
     check_finite(features, f"the {split} features")
@@ -67,8 +67,8 @@ def labelled(features: Tensor, labels: Tensor | None, split: str) -> LabelledFea
     if split == "training" and len(np.unique(names)) < 2:
         raise DataError(
             "all training images are of one class, so there is nothing to tell apart",
-            arrived=f"class {names[0]} only",
-            accepted="two classes or more",
+            got=f"class {names[0]} only",
+            expected="two classes or more",
         )
     return LabelledFeatures(values, names)
 
@@ -79,8 +79,8 @@ def check_finite(features: Tensor, what: str) -> None:
     if broken:
         raise DataError(
             f"{what} are not finite: the training diverged",
-            arrived=f"NaN or infinity in {broken} of {len(features)} feature vectors",
-            remedy="look at train/loss in metrics.jsonl; lower optimizer.learning_rate, lengthen "
+            got=f"NaN or infinity in {broken} of {len(features)} feature vectors",
+            hint="look at train/loss in metrics.jsonl; lower optimizer.learning_rate, lengthen "
             "optimizer.warmup_epochs, or train with trainer.precision 32",
         )
 
@@ -90,6 +90,6 @@ def check_same_width(train: LabelledFeatures, test: LabelledFeatures) -> None:
     if train.features.shape[1] != test.features.shape[1]:
         raise DataError(
             "training and test features differ in width",
-            arrived=f"{train.features.shape[1]} and {test.features.shape[1]}",
-            accepted="features of one network",
+            got=f"{train.features.shape[1]} and {test.features.shape[1]}",
+            expected="features of one network",
         )

@@ -74,9 +74,9 @@ def readout_accuracy(predict: Callable[[Tensor], Tensor], store: Store, batch_si
                 if int(labels.max()) >= classes:
                     raise DataError(
                         "a label has no output in the readout",
-                        arrived=f"label {int(labels.max())}",
-                        accepted=f"0 to {classes - 1}",
-                        remedy="evaluate on the data set that the readout was trained on",
+                        got=f"label {int(labels.max())}",
+                        expected=f"0 to {classes - 1}",
+                        hint="evaluate on the data set that the readout was trained on",
                     )
                 # Not over ranks: whoever measures a run measures all of its images.
                 metric = MulticlassAccuracy(num_classes=classes, average="micro", sync_on_compute=False).to(
@@ -84,7 +84,7 @@ def readout_accuracy(predict: Callable[[Tensor], Tensor], store: Store, batch_si
                 )
             metric.update(logits, labels[indices])
     if metric is None:
-        raise DataError("there are no images to evaluate on", accepted="a store with one image or more")
+        raise DataError("there are no images to evaluate on", expected="a store with one image or more")
     return 100.0 * float(metric.compute())
 
 
@@ -92,8 +92,8 @@ def _labels(store: Store) -> Tensor:
     if store.labels is None:
         raise DataError(
             "the images have no labels, and a readout needs them",
-            accepted="data with labels",
-            remedy="use a folder with one sub-folder a class; training without labels needs no readout",
+            expected="data with labels",
+            hint="use a folder with one sub-folder a class; training without labels needs no readout",
         )
     return store.labels
 
@@ -101,8 +101,8 @@ def _labels(store: Store) -> Tensor:
 def _diverged(what: str) -> DataError:
     return DataError(
         "the features or the readout are not finite: the training diverged",
-        arrived=what,
-        remedy="look at train/loss in metrics.jsonl; lower optimizer.learning_rate or train with trainer.precision 32",
+        got=what,
+        hint="look at train/loss in metrics.jsonl; lower optimizer.learning_rate or train with trainer.precision 32",
     )
 
 

@@ -76,9 +76,9 @@ class GridFolder:
             lines = differences(parse(record.configuration), config)
             raise RunFolderError(
                 f"{file} is the record of a run with other settings",
-                arrived="; ".join(lines[:5]) + (f" and {len(lines) - 5} more" if len(lines) > 5 else ""),
-                accepted="the run that is there; records are never replaced",
-                remedy="repeat its settings, or choose another folder with --out",
+                got="; ".join(lines[:5]) + (f" and {len(lines) - 5} more" if len(lines) > 5 else ""),
+                expected="the run that is there; records are never replaced",
+                hint="repeat its settings, or choose another folder with --out",
             )
         return record
 
@@ -93,9 +93,9 @@ class GridFolder:
         if others:
             raise RunFolderError(
                 f"{self.path} holds runs of another budget",
-                arrived=f"--budget {budget}, and {others[0]}" + (f" and {len(others) - 1} more" if others[1:] else ""),
-                accepted="one folder for each budget",
-                remedy="choose another folder with --out",
+                got=f"--budget {budget}, and {others[0]}" + (f" and {len(others) - 1} more" if others[1:] else ""),
+                expected="one folder for each budget",
+                hint="choose another folder with --out",
             )
 
     def failure(self, name: str) -> str | None:

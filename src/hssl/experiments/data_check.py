@@ -50,17 +50,17 @@ def _refusal(problems: dict[tuple[str, str | None], HsslError], count: int) -> D
     subject = "the data set" if count == 1 else f"{len(names)} of {count} data sets"
     return DataError(
         f"no run was started: {subject} cannot be used{lines}",
-        arrived="; ".join(_seen(problems)) or None,
-        accepted=f"--data.root DIR, or {VARIABLE}, with {' and '.join(f'DIR/{name}' for name in names)}"
+        got="; ".join(_seen(problems)) or None,
+        expected=f"--data.root DIR, or {VARIABLE}, with {' and '.join(f'DIR/{name}' for name in names)}"
         + ("; or DIR with its files" if count == 1 else ""),
-        remedy="put what is missing there, correct the folder, or leave data sets out with --datasets",
+        hint="put what is missing there, correct the folder, or leave data sets out with --datasets",
     )
 
 
 def _told(error: HsslError) -> str:
-    """The problem and what arrived, in one line."""
-    arrived = next((line for line in str(error).splitlines() if line.startswith("  arrived:")), "")
-    return error.problem + (f" ({arrived.removeprefix('  arrived:').strip()})" if arrived else "")
+    """The problem and what it got, in one line."""
+    got = next((line for line in str(error).splitlines() if line.startswith("  got:")), "")
+    return error.problem + (f" ({got.removeprefix('  got:').strip()})" if got else "")
 
 
 def _seen(problems: dict[tuple[str, str | None], HsslError]) -> list[str]:

@@ -102,7 +102,7 @@ def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> l
     for name in (*records, *failures):
         match = NAME.fullmatch(name)
         if match is None:
-            raise DataError(f"'{name}' is not the name of a run", accepted="RECIPE-BUDGET-seedN")
+            raise DataError(f"'{name}' is not the name of a run", expected="RECIPE-BUDGET-seedN")
         budgets.add(match["budget"])
         if name in records:
             by_run.setdefault(match["run"], []).append(records[name])
@@ -110,7 +110,7 @@ def entries(records: Mapping[str, RunRecord], failures: Iterable[str] = ()) -> l
             failed[match["run"]] = failed.get(match["run"], 0) + 1
     if len(budgets) > 1:
         raise DataError(
-            "these runs are of several budgets", arrived=", ".join(sorted(budgets)), remedy="one folder for each budget"
+            "these runs are of several budgets", got=", ".join(sorted(budgets)), hint="one folder for each budget"
         )
     every = cells(ARTEFACTS, tuple(paper.EPOCHS), budget=cast(BudgetName, next(iter(budgets), "quick")))
     made = by_run.keys() | failed.keys()

@@ -20,7 +20,7 @@ def grid_records(folder: Path) -> tuple[dict[str, RunRecord], dict[str, str]]:
     """
     files = sorted((folder / "records").glob("*.json"))
     if not files:
-        raise DataError(f"there are no records in {folder / 'records'}", remedy="hssl reproduce makes them")
+        raise DataError(f"there are no records in {folder / 'records'}", hint="hssl reproduce makes them")
     records: dict[str, RunRecord] = {}
     wrong: dict[str, str] = {}
     names: dict[str, str] = {}
@@ -29,8 +29,8 @@ def grid_records(folder: Path) -> tuple[dict[str, RunRecord], dict[str, str]]:
             record = _read(file)
             if record.identity in names:
                 raise DataError(
-                    f"the record {file} is of a run that has one already", arrived=names[record.identity],
-                    remedy="take one of them away",
+                    f"the record {file} is of a run that has one already", got=names[record.identity],
+                    hint="take one of them away",
                 )  # fmt: skip
         except DataError as error:
             wrong[file.stem] = str(error)
@@ -44,14 +44,14 @@ def _read(file: Path) -> RunRecord:
     record = read(file)
     match = NAME.fullmatch(file.stem)
     if match is None:
-        raise DataError(f"'{file.stem}' is not the name of a run", accepted="RECIPE-BUDGET-seedN")
+        raise DataError(f"'{file.stem}' is not the name of a run", expected="RECIPE-BUDGET-seedN")
     if (
         (record.budget, record.seed) != (match["budget"], int(match["seed"]))
         or not f"{match['run']}-".startswith(f"{record.recipe}-")
     ):  # fmt: skip
         raise DataError(
             f"the record {file} is of another run than its name says",
-            arrived=f"{record.recipe}, budget {record.budget}, seed {record.seed}",
-            remedy="a record keeps the name that it was written under",
+            got=f"{record.recipe}, budget {record.budget}, seed {record.seed}",
+            hint="a record keeps the name that it was written under",
         )
     return record

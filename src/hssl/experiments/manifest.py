@@ -158,9 +158,9 @@ def cells(
     if not found:
         raise ConfigurationError(
             "there is no cell there",
-            arrived=f"{', '.join(asked)} of {', '.join(datasets or ('all data',))}, "
+            got=f"{', '.join(asked)} of {', '.join(datasets or ('all data',))}, "
             f"{', '.join(transformations or ('all transformations',))}",
-            remedy="leave --datasets or --transformations out to see what there is",
+            hint="leave --datasets or --transformations out to see what there is",
         )
     return tuple(found)
 
@@ -229,5 +229,5 @@ def _known(names: Iterable[str], known: Sequence[str], kind: str) -> None:
     for name in names:
         if name not in known:
             raise ConfigurationError(
-                f"there is no {kind} '{name}'", accepted=", ".join(known), remedy=nearest(name, known)
+                f"there is no {kind} '{name}'", expected=", ".join(known), hint=nearest(name, known)
             )

@@ -76,9 +76,7 @@ def draw_idea(out: Path) -> Path:
         ConfigurationError: another suffix.
     """
     if out.suffix not in (".png", ".svg"):
-        raise ConfigurationError(
-            "the picture cannot be written in this format", arrived=out.name, accepted=".png or .svg"
-        )
+        raise ConfigurationError("the picture cannot be written in this format", got=out.name, expected=".png or .svg")
     style: Any = {"font.family": "DejaVu Sans", "font.size": FONT, "mathtext.fontset": "cm", "svg.hashsalt": "hssl"}
     with rc_context(style):
         figure = Figure(figsize=(11, 4.9))

@@ -296,8 +296,8 @@ def recipe_name(stem: str, mode: Mode) -> str:
     if mode not in suffixes:
         raise ConfigurationError(
             f"no recipe has the mode '{mode}'",
-            accepted=", ".join(suffixes),
-            remedy="give the mode as a field of another recipe: --mode hybrid" if mode == "hybrid" else None,
+            expected=", ".join(suffixes),
+            hint="give the mode as a field of another recipe: --mode hybrid" if mode == "hybrid" else None,
         )
     return f"{find_stem(stem).name}-{suffixes[mode]}"
 
@@ -312,7 +312,7 @@ def find_stem(name: str) -> Stem:
         return STEMS[name]
     inner = name.rpartition("-")[0]
     near = f"leave the mode out: '{inner}'" if inner in STEMS else nearest(name, STEMS, "hssl recipes lists them")
-    raise ConfigurationError(f"there is no experiment '{name}'", remedy=near)
+    raise ConfigurationError(f"there is no experiment '{name}'", hint=near)
 
 
 def recipe(name: str, budget: str = "paper") -> Config:
@@ -323,7 +323,7 @@ def recipe(name: str, budget: str = "paper") -> Config:
     """
     stem, mode = _split(name)
     if not _is_budget(budget):
-        raise ConfigurationError(f"there is no budget '{budget}'", accepted=", ".join(BUDGET_NAMES))
+        raise ConfigurationError(f"there is no budget '{budget}'", expected=", ".join(BUDGET_NAMES))
     config = stem.configure(budget).model_copy(update={"recipe": name, "mode": mode})
     if mode == "a-ssl" and config.backbone.name in _SLICES:
         # Slices are 'emulated in the H-SSL setting': A-SSL reads the whole vector (docs/decisions.md, 12).
@@ -374,12 +374,12 @@ def _split(name: str) -> tuple[Stem, Mode]:
         return STEMS[inner], MODES[suffix]
     if name in STEMS:
         raise ConfigurationError(
-            f"'{name}' is not a whole recipe", remedy=f"add a mode: {', '.join(f'{name}-{suffix}' for suffix in MODES)}"
+            f"'{name}' is not a whole recipe", hint=f"add a mode: {', '.join(f'{name}-{suffix}' for suffix in MODES)}"
         )
     some = [known for known in recipe_names() if known.startswith(f"{name}-")]
     raise ConfigurationError(
         f"there is no recipe '{name}'",
-        remedy=f"'hssl recipes {name}' lists those of {name}, e.g. {some[0]}"
+        hint=f"'hssl recipes {name}' lists those of {name}, e.g. {some[0]}"
         if some
         else nearest(name, recipe_names(), "hssl recipes lists them"),
     )

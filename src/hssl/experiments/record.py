@@ -120,7 +120,7 @@ def collect(run_folder: Path) -> RunRecord:
         RunFolderError: no run lies there, it was not evaluated yet, or its files do not belong together.
     """
     if not run_folder.is_dir():
-        raise RunFolderError(f"there is no folder {run_folder}", remedy="hssl train RECIPE --out DIR makes a run")
+        raise RunFolderError(f"there is no folder {run_folder}", hint="hssl train RECIPE --out DIR makes a run")
     config = _configuration(run_folder)
     evaluation = _json_file(run_folder, "evaluation.json", "hssl evaluate " + str(run_folder))
     environment = _json_file(run_folder, "environment.json", "train again; this file is written when a run starts")
@@ -129,14 +129,14 @@ def collect(run_folder: Path) -> RunRecord:
     except ValidationError as error:
         raise RunFolderError(
             f"{run_folder / 'evaluation.json'} is not the evaluation of a run",
-            arrived=_first_problem(error),
-            remedy=f"hssl evaluate {run_folder}",
+            got=_first_problem(error),
+            hint=f"hssl evaluate {run_folder}",
         ) from None
     if evaluated.identity != config.identity():
         raise RunFolderError(
             f"evaluation and configuration in {run_folder} are of different runs",
-            arrived=f"{evaluated.identity} in evaluation.json, {config.identity()} from config.yaml",
-            remedy=f"hssl evaluate {run_folder}",
+            got=f"{evaluated.identity} in evaluation.json, {config.identity()} from config.yaml",
+            hint=f"hssl evaluate {run_folder}",
         )
     source, root = evaluated.data.get("source"), evaluated.data.get("root") or config.data.root
     if isinstance(root, str) and isinstance(source, str):
@@ -174,9 +174,9 @@ def write(record: RunRecord, path: Path) -> None:
     if path.exists() and (there := read(path)).identity != record.identity:
         raise RunFolderError(
             f"{path} holds the record of another run",
-            arrived=f"{record.recipe}, seed {record.seed}, identity {record.identity}",
-            accepted=f"{there.recipe}, seed {there.seed}, identity {there.identity}",
-            remedy="choose another file",
+            got=f"{record.recipe}, seed {record.seed}, identity {record.identity}",
+            expected=f"{there.recipe}, seed {there.seed}, identity {there.identity}",
+            hint="choose another file",
         )
     envelope = {"format": FORMAT, "version": VERSION, "checksum": _checksum(content), "record": content}
     write_atomically(path, json.dumps(envelope, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
@@ -191,35 +191,35 @@ def read(path: Path) -> RunRecord:
     try:
         envelope = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"the record {path} cannot be read", arrived=error.strerror) from None
+        raise DataError(f"the record {path} cannot be read", got=error.strerror) from None
     except ValueError as error:
         raise DataError(
             f"the record {path} is cut short or no JSON",
-            arrived=str(error),
-            remedy="collect it again from its run's folder",
+            got=str(error),
+            hint="collect it again from its run's folder",
         ) from None
     if (
         not isinstance(envelope, dict)
         or envelope.get("format") != FORMAT
         or not isinstance(envelope.get("record"), dict)
     ):
-        raise DataError(f"{path} is not the record of a run", accepted=f'a JSON file with "format": "{FORMAT}"')
+        raise DataError(f"{path} is not the record of a run", expected=f'a JSON file with "format": "{FORMAT}"')
     if envelope.get("version") != VERSION:
         raise DataError(
             f"the record {path} is of another version",
-            arrived=f"version {envelope.get('version')}",
-            accepted=f"{VERSION}",
+            got=f"version {envelope.get('version')}",
+            expected=f"{VERSION}",
         )
     if envelope.get("checksum") != _checksum(envelope["record"]):
         raise DataError(
             f"the record {path} was changed after it was written",
-            arrived="a checksum that does not fit the content",
-            remedy="collect it again from its run's folder",
+            got="a checksum that does not fit the content",
+            hint="collect it again from its run's folder",
         )
     try:
         record = RunRecord.model_validate(envelope["record"])
     except ValidationError as error:
-        raise DataError(f"the record {path} does not hold", arrived=_first_problem(error)) from None
+        raise DataError(f"the record {path} does not hold", got=_first_problem(error)) from None
     try:
         identity = parse(record.configuration).identity()
     except HsslError:  # of a later version
@@ -227,8 +227,8 @@ def read(path: Path) -> RunRecord:
     if identity != record.identity:
         raise DataError(
             f"the record {path} was changed after it was written",
-            arrived="a configuration that is not the one that its identity is of",
-            remedy="collect it again from its run's folder",
+            got="a configuration that is not the one that its identity is of",
+            hint="collect it again from its run's folder",
         )
     return record
 
@@ -241,7 +241,7 @@ def read_all(folder: Path) -> list[RunRecord]:
     """
     paths = sorted(folder.rglob("*.json")) if folder.is_dir() else []
     if not paths:
-        raise DataError(f"there are no records in {folder}", accepted="a folder with one JSON file a run")
+        raise DataError(f"there are no records in {folder}", expected="a folder with one JSON file a run")
     return [read(path) for path in paths]
 
 
@@ -250,30 +250,28 @@ def _configuration(run_folder: Path) -> Config:
     if not path.is_file():
         raise RunFolderError(
             f"{run_folder} is not the folder of a run",
-            arrived="no config.yaml",
-            remedy="hssl train RECIPE --out DIR makes one",
+            got="no config.yaml",
+            hint="hssl train RECIPE --out DIR makes one",
         )
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunFolderError(f"{path} cannot be read", arrived=str(error).splitlines()[0]) from None
+        raise RunFolderError(f"{path} cannot be read", got=str(error).splitlines()[0]) from None
     if not isinstance(tree, Mapping):
-        raise RunFolderError(
-            f"{path} holds no configuration", arrived=type(tree).__name__, accepted="a mapping of fields"
-        )
+        raise RunFolderError(f"{path} holds no configuration", got=type(tree).__name__, expected="a mapping of fields")
     return parse(tree)
 
 
-def _json_file(run_folder: Path, name: str, remedy: str) -> dict[str, Any]:
+def _json_file(run_folder: Path, name: str, hint: str) -> dict[str, Any]:
     path = run_folder / name
     if not path.is_file():
-        raise RunFolderError(f"{run_folder} has no {name}", remedy=remedy)
+        raise RunFolderError(f"{run_folder} has no {name}", hint=hint)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunFolderError(f"{path} is cut short or no JSON", arrived=str(error), remedy=remedy) from None
+        raise RunFolderError(f"{path} is cut short or no JSON", got=str(error), hint=hint) from None
     if not isinstance(content, dict):
-        raise RunFolderError(f"{path} holds no mapping", arrived=type(content).__name__, remedy=remedy)
+        raise RunFolderError(f"{path} holds no mapping", got=type(content).__name__, hint=hint)
     return content
 
 
@@ -292,8 +290,8 @@ def _metrics_by_epoch(path: Path) -> tuple[dict[str, Any], ...]:
                 break
             raise RunFolderError(
                 f"line {number} of {path} cannot be read",
-                arrived=line[:80],
-                accepted="one JSON object with 'epoch' a line",
+                got=line[:80],
+                expected="one JSON object with 'epoch' a line",
             ) from None
         epochs[epoch] = epochs.get(epoch, {}) | entry
     return tuple(epochs[epoch] for epoch in sorted(epochs))

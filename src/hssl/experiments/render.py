@@ -38,7 +38,7 @@ def records_of(folder: Path) -> dict[str, RunRecord]:
     """
     records, wrong = grid_records(folder)
     if wrong:
-        raise DataError(f"not every record in {folder / 'records'} holds", arrived=next(iter(wrong.values())))
+        raise DataError(f"not every record in {folder / 'records'} holds", got=next(iter(wrong.values())))
     return records
 
 
@@ -85,14 +85,14 @@ def update(path: Path, parts: Mapping[str, str]) -> None:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise DataError(f"{path} cannot be read", arrived=error.strerror) from None
+        raise DataError(f"{path} cannot be read", got=error.strerror) from None
     for name, part in parts.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
             raise DataError(
                 f"{path} has no place for '{name}'",
-                arrived=f"{text.count(begin)} x '{begin}', {text.count(end)} x '{end}'",
-                accepted="each of them once, in this order",
+                got=f"{text.count(begin)} x '{begin}', {text.count(end)} x '{end}'",
+                expected="each of them once, in this order",
             )
         before, rest = text.split(begin)
         text = f"{before}{begin}\n{part}\n{end}{rest.split(end)[1]}"

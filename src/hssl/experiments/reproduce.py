@@ -69,18 +69,18 @@ def tasks(cells: Sequence[Cell], seeds: Sequence[int], budget: str, changes: Map
     Raises:
         ConfigurationError: fields that do not hold, or a field that the grid sets itself.
     """
-    for name, remedy in (
+    for name, hint in (
         ("seed", "give --seeds N for seeds 0 to N-1"),
         *((name, "choose cells by name, --datasets and --transformations") for name in _OF_A_CELL),
     ):
         if name in changes:
-            raise ConfigurationError(f"a reproduction sets '{name}' itself", remedy=remedy)
+            raise ConfigurationError(f"a reproduction sets '{name}' itself", hint=hint)
     for cell in cells:
         for name in cell.changes.keys() & changes.keys():
             raise ConfigurationError(
                 f"the chosen cells differ in '{name}'; set for all of them, they would be one",
-                arrived=f"--{name} {changes[name]} with {cell.study or cell.artefact}",
-                remedy="leave it out, or choose other cells",
+                got=f"--{name} {changes[name]} with {cell.study or cell.artefact}",
+                hint="leave it out, or choose other cells",
             )
     alone = len({cell.dataset for cell in cells}) == 1
     found: dict[str, Task] = {}
@@ -96,8 +96,8 @@ def tasks(cells: Sequence[Cell], seeds: Sequence[int], budget: str, changes: Map
                 if config.trainer.devices * config.trainer.nodes > 1:
                     raise ConfigurationError(
                         "a run of a grid is one process on one device",
-                        arrived=f"trainer.devices {config.trainer.devices}, trainer.nodes {config.trainer.nodes}",
-                        remedy="use several devices for several runs, with --jobs N; 'hssl train' makes a run on many",
+                        got=f"trainer.devices {config.trainer.devices}, trainer.nodes {config.trainer.nodes}",
+                        hint="use several devices for several runs, with --jobs N; 'hssl train' makes a run on many",
                     )
                 found[name] = Task(name, config)
     return list(found.values())

@@ -30,7 +30,7 @@ def write_reproduction(out: Path) -> Path:
     with claimed(out) if out.is_dir() else nullcontext():
         records, failures = grid_records(out)
         if not records:
-            raise DataError(f"no record in {out / 'records'} holds", arrived=next(iter(failures.values())))
+            raise DataError(f"no record in {out / 'records'} holds", got=next(iter(failures.values())))
         for file in sorted((out / "failures").glob("*.txt")):
             if file.stem not in records:
                 failures[file.stem] = folder.failure(file.stem) or failures.get(file.stem, "")

@@ -77,7 +77,7 @@ def submit(
     try:
         lock.acquire()
     except Timeout:
-        raise RunFolderError(f"another command is submitting runs into {folder.path}", remedy="wait for it") from None
+        raise RunFolderError(f"another command is submitting runs into {folder.path}", hint="wait for it") from None
     try:
         return _submit(work, folder, asked, at_once, cluster)
     finally:
@@ -105,8 +105,8 @@ def _submit(work: Sequence[Task], folder: GridFolder, asked: Resources, at_once:
         if job.get("identity") != task.config.identity():
             raise RunFolderError(
                 f"{task.name} is being made with other settings",
-                arrived=f"job {job['job']}, submitted {job.get('submitted')}",
-                remedy=f"choose another folder with --out, or cancel it: scancel {job['job']}",
+                got=f"job {job['job']}, submitted {job.get('submitted')}",
+                hint=f"choose another folder with --out, or cancel it: scancel {job['job']}",
             )
         states[task.name] = living[job["job"]]
     missing = [task for task in work if task.name not in states]
@@ -157,8 +157,8 @@ def _hand_over(
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         raise RunFolderError(
             "SLURM did not take the job",
-            arrived=str(error).strip() or "no word from sbatch",
-            remedy="change --slurm.partition, --slurm.time and the like; hssl reproduce --help lists them",
+            got=str(error).strip() or "no word from sbatch",
+            hint="change --slurm.partition, --slurm.time and the like; hssl reproduce --help lists them",
         ) from error
     return [job.job_id for job in jobs]
 
@@ -173,7 +173,7 @@ def _living() -> dict[str, State]:
         error = str(failed)
     if error is not None:
         raise RunFolderError(
-            "SLURM does not say which jobs are alive, so nothing was submitted", arrived=error, remedy="try again later"
+            "SLURM does not say which jobs are alive, so nothing was submitted", got=error, hint="try again later"
         )
     pairs = (line.strip().partition("|") for line in told.stdout.splitlines() if "|" in line)
     return {job: "running" if state in ("RUNNING", "COMPLETING") else "waiting" for job, _, state in pairs}
@@ -189,8 +189,8 @@ def _kept(folder: GridFolder) -> dict[str, dict[str, Any]]:
         pass
     raise RunFolderError(
         f"{file} is damaged",
-        accepted="the jobs that were submitted",
-        remedy="delete it once no job of this grid is alive: squeue",
+        expected="the jobs that were submitted",
+        hint="delete it once no job of this grid is alive: squeue",
     )
 
 
@@ -199,11 +199,11 @@ def _check_tools(cluster: str) -> None:
         import submitit  # noqa: F401
     except ImportError:
         raise ConfigurationError(
-            "--launcher slurm needs submitit, which is not installed", remedy="pip install 'hssl[slurm]'"
+            "--launcher slurm needs submitit, which is not installed", hint="pip install 'hssl[slurm]'"
         ) from None
     lacking = [tool for tool in ("sbatch", "srun", "squeue") if shutil.which(tool) is None]
     if cluster == "slurm" and lacking:
         raise ConfigurationError(
             f"there is no SLURM here: {', '.join(lacking)} cannot be found",
-            remedy="run this on a login node of the cluster, or leave --launcher slurm out",
+            hint="run this on a login node of the cluster, or leave --launcher slurm out",
         )

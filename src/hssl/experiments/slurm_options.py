@@ -63,7 +63,7 @@ def resources(words: Mapping[str, str], configs: Sequence[Config]) -> Resources:
     """
     for name in words:
         if name not in OPTIONS:
-            raise ConfigurationError(f"there is no option '--slurm.{name}'", remedy=nearest(name, OPTIONS))
+            raise ConfigurationError(f"there is no option '--slurm.{name}'", hint=nearest(name, OPTIONS))
     on_cpus = bool(configs) and all(config.trainer.accelerator == "cpu" for config in configs)
     found = Resources(gpus=0 if on_cpus else 1)
     for name, word in words.items():
@@ -77,13 +77,13 @@ def _read(name: str, word: str) -> Any:
     if name == "memory":
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:GB?)?", word, re.IGNORECASE)
         if match is None or not float(match[1]):
-            raise ConfigurationError("--slurm.memory cannot be read", arrived=word, accepted="gigabytes, such as 32")
+            raise ConfigurationError("--slurm.memory cannot be read", got=word, expected="gigabytes, such as 32")
         return float(match[1])
     if name in ("gpus", "cpus", "requeues"):
         least = 1 if name == "cpus" else 0
         if not word.isdecimal() or int(word) < least:
             raise ConfigurationError(
-                f"--slurm.{name} cannot be read", arrived=word, accepted=f"a whole number of at least {least}"
+                f"--slurm.{name} cannot be read", got=word, expected=f"a whole number of at least {least}"
             )
         return int(word)
     return word
@@ -102,5 +102,5 @@ def _minutes(word: str) -> int:
         if total:
             return total
     raise ConfigurationError(
-        "--slurm.time cannot be read", arrived=word, accepted="minutes, H:MM:SS or D-H:MM:SS, such as 12:00:00"
+        "--slurm.time cannot be read", got=word, expected="minutes, H:MM:SS or D-H:MM:SS, such as 12:00:00"
     )

@@ -165,7 +165,7 @@ def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
         DataError: there is no record, or two records are of the same run.
     """
     if not records:
-        raise DataError("there are no records to compare", accepted="one record or more")
+        raise DataError("there are no records to compare", expected="one record or more")
     variants: dict[tuple[Cell, str], dict[str, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         variants[Cell.of(record), record.mode][_all_but_the_seed(record)].append(record)
@@ -181,7 +181,7 @@ def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
                 twice = next(seed for seed in seeds if seeds.count(seed) > 1)
                 raise DataError(
                     f"two records are of the same run: {runs[0].recipe}, seed {twice}",
-                    remedy="keep one of them; counting a seed twice would make the spread look smaller than it is",
+                    hint="keep one of them; counting a seed twice would make the spread look smaller than it is",
                 )
             of_this = {name: values[groups.index(group)] for name, values in told_apart.items()}
             variant = ANY_PAIRS if of_this.get(_DISTANCE, 0) is None else ""

@@ -24,16 +24,16 @@ class Augmentation:
         if not 0 <= self.translation_strength < 1:
             raise GroupError(
                 "the largest shift is a share of the image's size",
-                arrived=f"translation_strength {self.translation_strength}",
-                accepted="0 <= translation_strength < 1",
+                got=f"translation_strength {self.translation_strength}",
+                expected="0 <= translation_strength < 1",
             )
         if not 0 < self.smallest_scale <= 1:
             raise GroupError(
                 "the strongest downscaling is a factor",
-                arrived=f"smallest_scale {self.smallest_scale}",
-                accepted="0 < smallest_scale <= 1",
+                got=f"smallest_scale {self.smallest_scale}",
+                expected="0 < smallest_scale <= 1",
             )
         if self.scale_draw not in ("continuous", "discrete"):
             raise GroupError(
-                "there is no such way to draw scales", arrived=self.scale_draw, accepted="'continuous' or 'discrete'"
+                "there is no such way to draw scales", got=self.scale_draw, expected="'continuous' or 'discrete'"
             )

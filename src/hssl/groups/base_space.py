@@ -31,8 +31,8 @@ class BaseSpace:
             if size > 1 and isinstance(group, Product):
                 raise GroupError(
                     f"one number does not say how g0 lies in {group}",
-                    arrived=f"base_size {size}",
-                    accepted=f"an extent for each axis, at most {group.axes}",
+                    got=f"base_size {size}",
+                    expected=f"an extent for each axis, at most {group.axes}",
                 )
             size = (size,) * len(group.axes)
         elif len(size) == 1 and len(group.axes) > 1 and size[0] == 1:

@@ -29,7 +29,7 @@ class GroupFeatures:
         if tuple(self.values.shape[2:]) != self.group.axes:
             raise SizeError(
                 f"features of {self.group} live on [batch, channels, {', '.join(map(str, self.group.axes))}]",
-                arrived=f"a tensor of shape {tuple(self.values.shape)}",
+                got=f"a tensor of shape {tuple(self.values.shape)}",
             )
 
     @property
@@ -46,8 +46,8 @@ class GroupFeatures:
         if positions.ndim != 2 or len(positions) != len(self.values):
             raise SizeError(
                 "a bundle is read at one ordered set of positions an example",
-                arrived=f"positions {tuple(positions.shape)} for {len(self.values)} examples",
-                accepted="int64 [B, |g0|]",
+                got=f"positions {tuple(positions.shape)} for {len(self.values)} examples",
+                expected="int64 [B, |g0|]",
             )
         index = positions.to(self.values.device)[:, None, :].expand(-1, self.channels, -1)
         return self.values.flatten(2).gather(2, index).transpose(1, 2).flatten(1)
@@ -107,8 +107,8 @@ class StreamFeatures:
         if positions.ndim != 2 or len(positions) != len(self.streams.slots):
             raise SizeError(
                 "a bundle is read at one ordered set of positions an example",
-                arrived=f"positions {tuple(positions.shape)} for {len(self.streams.slots)} examples",
-                accepted="int64 [B, |g0|]",
+                got=f"positions {tuple(positions.shape)} for {len(self.streams.slots)} examples",
+                expected="int64 [B, |g0|]",
             )
         maps = self.values.flatten(2) if self.values.ndim > 2 else self.values.unsqueeze(2)
         places = maps.shape[2]

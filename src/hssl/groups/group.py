@@ -106,7 +106,7 @@ class Group(ABC):
         """The element itself; raises GroupError when it is not one of the group's indices."""
         if not 0 <= element < self.order:
             raise GroupError(
-                f"{self} has no such element", arrived=element, accepted=f"an index from 0 to {self.order - 1}"
+                f"{self} has no such element", got=element, expected=f"an index from 0 to {self.order - 1}"
             )
         return element
 
@@ -132,8 +132,8 @@ class Group(ABC):
         elif len(element) != len(images):
             raise GroupError(
                 f"{self}.transform needs one element an example",
-                arrived=f"{len(element)} elements for {len(images)} images",
-                accepted="an int or an int64 tensor as long as the batch",
+                got=f"{len(element)} elements for {len(images)} images",
+                expected="an int or an int64 tensor as long as the batch",
             )
         return self.transform_by(images, self.parameters(element))
 
@@ -218,13 +218,13 @@ def check_box(group: Group, size: tuple[int, ...]) -> None:
     if len(size) != len(group.axes):
         raise GroupError(
             f"the base space g0 of {group} needs one extent for each of its {len(group.axes)} axes",
-            arrived=f"extents {size}",
-            accepted=f"{len(group.axes)} extents, at most {group.axes}",
+            got=f"extents {size}",
+            expected=f"{len(group.axes)} extents, at most {group.axes}",
         )
     if any(not 1 <= extent <= axis for extent, axis in zip(size, group.axes, strict=True)):
         raise GroupError(
             f"the base space g0 does not fit {group}",
-            arrived=f"extents {size}, |g0| = {math.prod(size)}",
-            accepted=f"extents from 1 to {group.axes}, |g0| <= {group.order}",
-            remedy="set views.base_size smaller",
+            got=f"extents {size}, |g0| = {math.prod(size)}",
+            expected=f"extents from 1 to {group.axes}, |g0| <= {group.order}",
+            hint="set views.base_size smaller",
         )

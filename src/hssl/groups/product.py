@@ -31,21 +31,21 @@ class Product(Group):
         if isinstance(first, Translations):
             raise GroupError(
                 "translations come second in a product",
-                arrived=f"Product({first}, {second})",
-                remedy=f"Product({second}, {first})",
+                got=f"Product({first}, {second})",
+                hint=f"Product({second}, {first})",
             )
         for part in (first, second):
             if isinstance(part, Product) and isinstance(part.second, Translations):
                 raise GroupError(
                     "translations are the outermost factor of a product",
-                    arrived=f"Product({first}, {second})",
-                    remedy="multiply the groups of the filters first: Product(Product(a, b), translations)",
+                    got=f"Product({first}, {second})",
+                    hint="multiply the groups of the filters first: Product(Product(a, b), translations)",
                 )
         if first.turns and second.turns:
             raise GroupError(
                 "only one factor of a product may hold quarter turns: two would not commute",
-                arrived=f"Product({first}, {second})",
-                accepted="Dihedral(), which holds the mirrors and the quarter turns",
+                got=f"Product({first}, {second})",
+                expected="Dihedral(), which holds the mirrors and the quarter turns",
             )
         self.first: Group = first
         self.second: Group = second
@@ -188,7 +188,7 @@ class Product(Group):
     @property
     def filter_scales(self) -> tuple[float, ...]:
         if len(self.first.filter_scales) > 1 and len(self.second.filter_scales) > 1:
-            raise GroupError("one factor of a product holds the scales", arrived=str(self))
+            raise GroupError("one factor of a product holds the scales", got=str(self))
         return self.first.filter_scales if len(self.first.filter_scales) > 1 else self.second.filter_scales
 
     @property

@@ -82,9 +82,9 @@ def turn(images: Tensor, quarters: Tensor) -> Tensor:
     if images.shape[-1] != images.shape[-2]:
         raise SizeError(
             "quarter turns need square images",
-            arrived=f"{images.shape[-2]}x{images.shape[-1]} pixels",
-            accepted="height = width",
-            remedy="pad or resize the images (data.fit, data.resolution)",
+            got=f"{images.shape[-2]}x{images.shape[-1]} pixels",
+            expected="height = width",
+            hint="pad or resize the images (data.fit, data.resolution)",
         )
     quarters = (quarters % 4).reshape(-1, 1, 1, 1)
     odd = torch.where(quarters % 2 == 1, torch.rot90(images, 1, (-2, -1)), images)

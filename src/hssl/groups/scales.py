@@ -34,7 +34,7 @@ class Scales(Group):
         increasing = all(small < large for small, large in zip(self.factors, self.factors[1:], strict=False))
         if not self.factors or self.factors[0] <= 0 or not increasing or not math.isfinite(self.factors[-1]):
             raise GroupError(
-                "Scales needs increasing positive factors", arrived=list(factors), accepted="e.g. [1.0, 1.25, 1.5]"
+                "Scales needs increasing positive factors", got=list(factors), expected="e.g. [1.0, 1.25, 1.5]"
             )
         self.axes = (len(self.factors),)
 
@@ -56,7 +56,7 @@ class Scales(Group):
     def _open(self, asked: str) -> NoReturn:
         raise GroupError(
             f"{self} has no {asked}: a sampled set of scales is not closed",
-            remedy="describe a pair of elements by its factor: scales.factor(i, j)",
+            hint="describe a pair of elements by its factor: scales.factor(i, j)",
         )
 
     def inverse(self, element: int) -> int:

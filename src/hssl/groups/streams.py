@@ -45,15 +45,15 @@ class Streams:
         if elements.ndim != 2:
             raise SizeError(
                 "streams are named by a table with a row for each image",
-                arrived=f"a tensor of shape {tuple(elements.shape)}",
-                accepted="int64 [B, V]",
+                got=f"a tensor of shape {tuple(elements.shape)}",
+                expected="int64 [B, V]",
             )
         device, elements = elements.device, elements.cpu()
         if elements.numel() and not 0 <= int(elements.min()) <= int(elements.max()) < order:
             raise GroupError(
                 "a group axis has no such element",
-                arrived=f"elements from {int(elements.min())} to {int(elements.max())}",
-                accepted=f"0 to {order - 1}",
+                got=f"elements from {int(elements.min())} to {int(elements.max())}",
+                expected=f"0 to {order - 1}",
             )
         wanted = torch.zeros(len(elements), order, dtype=torch.bool).scatter_(1, elements, True)
         streams, images = wanted.T.nonzero(as_tuple=True)
@@ -81,9 +81,9 @@ class Streams:
             image, column = (rows < 0).nonzero()[0].tolist()
             raise GroupError(
                 "a fiber is read that was not computed",
-                arrived=f"stream {int(elements[image, column])} of image {image}",
-                accepted=f"streams {(self.slots[image] >= 0).nonzero().flatten().tolist()} of that image",
-                remedy="name it in `elements`, or compute all streams",
+                got=f"stream {int(elements[image, column])} of image {image}",
+                expected=f"streams {(self.slots[image] >= 0).nonzero().flatten().tolist()} of that image",
+                hint="name it in `elements`, or compute all streams",
             )
         return rows
 

@@ -26,10 +26,10 @@ class Translations(Group):
     def __init__(self, shape: tuple[int, int] | None = None, *, stride: int = 1, circular: bool = False) -> None:
         if shape is not None and (len(shape) != 2 or min(shape) < 1):
             raise GroupError(
-                "Translations needs the feature grid's height and width", arrived=shape, accepted="(H, W), each >= 1"
+                "Translations needs the feature grid's height and width", got=shape, expected="(H, W), each >= 1"
             )
         if stride < 1:
-            raise GroupError("the total stride is at least one pixel", arrived=stride, accepted=">= 1")
+            raise GroupError("the total stride is at least one pixel", got=stride, expected=">= 1")
         self._shape = None if shape is None else (int(shape[0]), int(shape[1]))
         self.stride = stride
         self._circular = circular
@@ -41,7 +41,7 @@ class Translations(Group):
         if self._shape is None:
             raise GroupError(
                 "these translations are not bound to a feature grid yet",
-                remedy="build Translations((H, W)), or take the group of a backbone's features",
+                hint="build Translations((H, W)), or take the group of a backbone's features",
             )
         return self._shape
 
@@ -77,7 +77,7 @@ class Translations(Group):
         if not self.circular and element != self.identity:
             raise GroupError(
                 f"{self} holds no inverse of {self.elements[element]}: zero-padded shifts are no closed group",
-                remedy="use Translations(..., circular=True), or read base spaces through their placements",
+                hint="use Translations(..., circular=True), or read base spaces through their placements",
             )
         height, width = self.shape
         row, column = divmod(element, width)
@@ -93,7 +93,7 @@ class Translations(Group):
         elif bool(((rows >= height) | (columns >= width)).any()):
             raise GroupError(
                 f"shifting by {self.elements[element]} leaves the feature grid of {self}",
-                remedy="use Translations(..., circular=True), or a base space and a shift that fit",
+                hint="use Translations(..., circular=True), or a base space and a shift that fit",
             )
         return rows * width + columns
 

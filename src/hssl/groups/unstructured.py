@@ -27,7 +27,7 @@ class Unstructured(Group):
 
     def __init__(self, order: int, images_by: Group) -> None:
         if order < 1:
-            raise GroupError("an unstructured group has at least one slice", arrived=order, accepted=">= 1")
+            raise GroupError("an unstructured group has at least one slice", got=order, expected=">= 1")
         self.axes = (order,)
         self.images_by = images_by
 

@@ -66,17 +66,17 @@ def hermite_gauss_functions(
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ConfigurationError(
             "a filter needs an odd kernel size, so that it has a centre",
-            arrived=f"kernel_size {kernel_size}",
-            accepted="1, 3, 5, ...",
+            got=f"kernel_size {kernel_size}",
+            expected="1, 3, 5, ...",
         )
     if not 1 <= effective_size <= kernel_size:
         raise ConfigurationError(
             "the effective size counts the basis functions an axis",
-            arrived=f"effective_size {effective_size} with kernel_size {kernel_size}",
-            accepted=f"1 to kernel_size = {kernel_size}",
+            got=f"effective_size {effective_size} with kernel_size {kernel_size}",
+            expected=f"1 to kernel_size = {kernel_size}",
         )
     if kind not in ("sesn", "untruncated"):
-        raise ConfigurationError("there is no such basis", arrived=kind, accepted="'sesn' or 'untruncated'")
+        raise ConfigurationError("there is no such basis", got=kind, expected="'sesn' or 'untruncated'")
     size = _size(kernel_size, effective_size, scales, kind)
     functions = np.zeros((len(scales), effective_size, size))
     for index, scale in enumerate(scales):
@@ -90,10 +90,10 @@ def hermite_gauss_functions(
     if len(dead):
         raise ConfigurationError(
             f"the basis function of degree {dead[0]} vanishes on the grid of scale {scales[0]:g}",
-            arrived=f"kernel_size {kernel_size}, effective_size {effective_size}, scales {scales}: "
+            got=f"kernel_size {kernel_size}, effective_size {effective_size}, scales {scales}: "
             f"{_points(kernel_size, scales[0], max(scales))} grid points at scale {scales[0]:g}",
-            accepted="kernel_size * smallest scale / largest scale >= 2, so that the smallest grid keeps 3 points",
-            remedy="use a larger kernel_size or a smaller range of scales",
+            expected="kernel_size * smallest scale / largest scale >= 2, so that the smallest grid keeps 3 points",
+            hint="use a larger kernel_size or a smaller range of scales",
         )
     functions /= norms[None, :, None]
     return torch.from_numpy(functions)

@@ -48,8 +48,8 @@ class GroupConv2d(SteerableConv2d):
         if extent != 1 and not (group.streams == extent and turning):
             raise ConfigurationError(
                 f"a group convolution over {group} cannot have an extent of {extent}",
-                accepted=f"1{f' or {group.streams}' if turning else ''}",
-                remedy="an extent above 1 needs a closed group: shifting along sampled scales is no group action",
+                expected=f"1{f' or {group.streams}' if turning else ''}",
+                hint="an extent above 1 needs a closed group: shifting along sampled scales is no group action",
             )
         self.extent = extent
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, extent, effective_size**2))
@@ -89,7 +89,7 @@ class GroupConv2d(SteerableConv2d):
         if values.ndim != 5 or values.shape[1] != self.in_channels or values.shape[2] != streams:
             raise SizeError(
                 f"{self} takes features [batch, {self.in_channels}, {streams}, height, width]",
-                arrived=f"a tensor of shape {tuple(values.shape)}",
+                got=f"a tensor of shape {tuple(values.shape)}",
             )
         if self.plan == "plain" or not self.plannable:
             out = self._plain_rows(values.transpose(1, 2).flatten(0, 1))

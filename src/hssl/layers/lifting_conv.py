@@ -66,7 +66,7 @@ class LiftingConv2d(SteerableConv2d):
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise SizeError(
                 f"{self} takes images [batch, {self.in_channels}, height, width]",
-                arrived=f"a tensor of shape {tuple(images.shape)}",
+                got=f"a tensor of shape {tuple(images.shape)}",
             )
         if self.computes_plainly(images):
             out = self._plain_rows(images)

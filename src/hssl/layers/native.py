@@ -115,7 +115,7 @@ def _compiler() -> tuple[str, ...] | None:
     """The command that makes kernels on this machine; None where there is none, or none is wanted."""
     switch = os.environ.get("HSSL_COMPILED_FILTERS", "on")
     if switch not in ("on", "off", ""):
-        raise ConfigurationError("HSSL_COMPILED_FILTERS is not understood", arrived=switch, accepted="on, off")
+        raise ConfigurationError("HSSL_COMPILED_FILTERS is not understood", got=switch, expected="on, off")
     if sys.platform == "win32" or switch == "off":
         return None
     problem: object = "there is no C compiler"

@@ -33,7 +33,7 @@ class GroupBatchNorm(nn.BatchNorm3d):
         return SizeError(
             f"this GroupBatchNorm takes features [batch, {self.num_features}, group, height, width], "
             f"or rows [rows, {self.num_features}, height, width]",
-            arrived=f"a tensor of shape {tuple(input.shape)}",
+            got=f"a tensor of shape {tuple(input.shape)}",
         )
 
 
@@ -43,7 +43,7 @@ class GroupPool(nn.Module):
     def __init__(self, how: Literal["max", "mean"] = "max") -> None:
         super().__init__()
         if how not in ("max", "mean"):
-            raise ConfigurationError("there is no such pooling over the group", arrived=how, accepted="'max' or 'mean'")
+            raise ConfigurationError("there is no such pooling over the group", got=how, expected="'max' or 'mean'")
         self.how = how
 
     def forward(self, values: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class PlainConv2d(nn.Module):
             SizeError: rows that lie stream after stream.
         """
         if not layout.interleaved:
-            raise SizeError("a materialised layer takes rows image after image", arrived=layout)
+            raise SizeError("a materialised layer takes rows image after image", got=layout)
         values = F.relu(values) if rectify else values
         if self.circular_padding:
             values = pad_circular(values, self.circular_padding)

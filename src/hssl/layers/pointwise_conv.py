@@ -30,7 +30,7 @@ class PointwiseConv2d(nn.Module):
         if min(in_channels, out_channels, stride) < 1:
             raise ConfigurationError(
                 "a pointwise convolution needs at least one channel in and out and a stride of at least 1",
-                arrived=f"in_channels {in_channels}, out_channels {out_channels}, stride {stride}",
+                got=f"in_channels {in_channels}, out_channels {out_channels}, stride {stride}",
             )
         self.in_channels, self.out_channels, self.group, self.stride = in_channels, out_channels, group, stride
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 1, 1))
@@ -46,7 +46,7 @@ class PointwiseConv2d(nn.Module):
         if values.ndim != 5 or values.shape[1] != self.in_channels or values.shape[2] != self.group.streams:
             raise SizeError(
                 f"{self} takes features [batch, {self.in_channels}, {self.group.streams}, height, width]",
-                arrived=f"a tensor of shape {tuple(values.shape)}",
+                got=f"a tensor of shape {tuple(values.shape)}",
             )
         # Either order of streams and images serves; the one that the features lie in saves a copy.
         if values.stride(2) > values.stride(0):

@@ -94,7 +94,7 @@ def check_size(steps: Sequence[SpatialStep], size: int, group: Group, network: s
     fitting = " or ".join(map(str, legal_sizes(steps, group, size))) or "none near"
     raise SizeError(
         f"{network} cannot be built for {size} x {size} pixels with {group}",
-        arrived=f"layer {step.name} sees {seen} x {seen}: {reason}",
-        accepted=f"{fitting} pixels (the nearest legal sizes)",
-        remedy="pad the images to a legal size: resolution= of the network, --data.resolution of a run",
+        got=f"layer {step.name} sees {seen} x {seen}: {reason}",
+        expected=f"{fitting} pixels (the nearest legal sizes)",
+        hint="pad the images to a legal size: resolution= of the network, --data.resolution of a run",
     )

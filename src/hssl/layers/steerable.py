@@ -75,11 +75,11 @@ class SteerableConv2d(nn.Module):
             ("padding", padding, 0),
         ):
             if value < least:
-                raise ConfigurationError(f"{name} of a convolution is at least {least}", arrived=value)
+                raise ConfigurationError(f"{name} of a convolution is at least {least}", got=value)
         if group.exactness is Exactness.NONE:
             raise ConfigurationError(
                 f"steerable filters have no copies along {group}: it is a group in name only",
-                remedy="use plain convolutions, as hssl.backbones.PlainThreeLayer does",
+                hint="use plain convolutions, as hssl.backbones.PlainThreeLayer does",
             )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.effective_size = kernel_size, effective_size
@@ -156,14 +156,14 @@ class SteerableConv2d(nn.Module):
         if len(layout.counts) not in (1, self.group.streams) or len(values) != layout.total:
             raise SizeError(
                 f"{self} was given rows that their layout does not describe",
-                arrived=f"{len(values)} rows with counts {layout.counts}",
-                accepted=f"counts of {self.group.streams} streams, or of one that serves all",
+                got=f"{len(values)} rows with counts {layout.counts}",
+                expected=f"counts of {self.group.streams} streams, or of one that serves all",
             )
         if values.device != self.weight.device:
             raise SizeError(
                 f"{self} and its rows are on different devices",
-                arrived=f"rows on {values.device}, the weight on {self.weight.device}",
-                remedy="move one of them: layer.to(device) or rows.to(device)",
+                got=f"rows on {values.device}, the weight on {self.weight.device}",
+                hint="move one of them: layer.to(device) or rows.to(device)",
             )
         dtype = _working_dtype(values)
         # Filters are made in the precision of the weight and rounded once, whatever the autocast outside.
@@ -349,8 +349,8 @@ class SteerableConv2d(nn.Module):
         if min(values.shape[-2:]) + 2 * padding < self._full_kernel_size:
             raise SizeError(
                 f"{self} has a kernel larger than its padded input",
-                arrived=f"a map of {values.shape[-2]} x {values.shape[-1]} pixels, padded by {padding}",
-                accepted=f"at least {max(1, self._full_kernel_size - 2 * padding)} pixels",
+                got=f"a map of {values.shape[-2]} x {values.shape[-1]} pixels, padded by {padding}",
+                expected=f"at least {max(1, self._full_kernel_size - 2 * padding)} pixels",
             )
         return (pad_circular(values, padding), 0) if self.group.circular and padding else (values, padding)
 

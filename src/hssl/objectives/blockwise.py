@@ -88,8 +88,8 @@ class _LogDenominators(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise ConfigurationError(
                 "a contrastive objective in tiles has first derivatives only",
-                arrived="create_graph = True",
-                remedy="block_rows = the number of examples chooses the dense formulation",
+                got="create_graph = True",
+                hint="block_rows = the number of examples chooses the dense formulation",
             )
         vectors, log_denominators = ctx.saved_tensors
         start, stop, block_rows, plain, without_pair = ctx.settings

@@ -155,7 +155,7 @@ def _log_denominators_and_positives(
         dense = examples <= _DENSE_EXAMPLES
         block_rows = _BLOCK_ROWS_CPU if projections_1.device.type == "cpu" else _BLOCK_ROWS_ACCELERATOR
     elif block_rows < 1:
-        raise ConfigurationError("a block has at least one example", arrived=f"block_rows = {block_rows}")
+        raise ConfigurationError("a block has at least one example", got=f"block_rows = {block_rows}")
     else:
         dense = block_rows >= examples
 
@@ -190,12 +190,12 @@ def _share(rows: slice | None, examples: int) -> tuple[int, int]:
         return 0, examples
     start, stop, step = rows.indices(examples)
     if step != 1:
-        raise ConfigurationError("rows is a contiguous slice", arrived=rows, accepted="slice(start, stop)")
+        raise ConfigurationError("rows is a contiguous slice", got=rows, expected="slice(start, stop)")
     if stop <= start:
         raise SizeError(
             "the share of examples to average is empty",
-            arrived=f"rows = {rows} of a batch of {examples}",
-            remedy="give rows that lie inside the batch; slices count from 0",
+            got=f"rows = {rows} of a batch of {examples}",
+            hint="give rows that lie inside the batch; slices count from 0",
         )
     return start, stop
 
@@ -203,7 +203,7 @@ def _share(rows: slice | None, examples: int) -> tuple[int, int]:
 def _check_temperature(temperature: float) -> None:
     if not temperature > 0:
         raise ConfigurationError(
-            "the temperature divides similarities and has to be positive", arrived=temperature, accepted="> 0"
+            "the temperature divides similarities and has to be positive", got=temperature, expected="> 0"
         )
 
 
@@ -211,16 +211,16 @@ def _check_projections(projections_1: Tensor, projections_2: Tensor) -> None:
     shapes = f"{tuple(projections_1.shape)} and {tuple(projections_2.shape)}"
     if projections_1.shape != projections_2.shape or projections_1.ndim != 2:
         raise SizeError(
-            "the projections of the two views do not form pairs", arrived=shapes, accepted="twice the same [N, D]"
+            "the projections of the two views do not form pairs", got=shapes, expected="twice the same [N, D]"
         )
     if not (projections_1.is_floating_point() and projections_2.is_floating_point()):
         raise SizeError(
-            "projections are floating point numbers", arrived=f"{projections_1.dtype} and {projections_2.dtype}"
+            "projections are floating point numbers", got=f"{projections_1.dtype} and {projections_2.dtype}"
         )
     if projections_1.shape[0] < 2:
         raise SizeError(
             f"a batch of {projections_1.shape[0]} has no negatives: nothing to contrast the positive pair with",
-            arrived=shapes,
-            accepted="at least 2 examples",
-            remedy="raise trainer.batch_size, lower trainer.accumulate, or drop the short last batch",
+            got=shapes,
+            expected="at least 2 examples",
+            hint="raise trainer.batch_size, lower trainer.accumulate, or drop the short last batch",
         )

@@ -56,21 +56,21 @@ def build_backbone(config: Config, channels: int) -> Backbone:
     if settings.circular and config.transformation != "translation":
         raise ConfigurationError(
             "circular padding belongs to translations",
-            arrived=f"backbone.circular with transformation {config.transformation}",
-            remedy="drop --backbone.circular",
+            got=f"backbone.circular with transformation {config.transformation}",
+            hint="drop --backbone.circular",
         )
     if settings.full_extent and not group.turns:
         raise ConfigurationError(
             "only rotations have a cyclic group axis to convolve over",
-            arrived=f"backbone.full_extent with transformation {config.transformation}",
-            remedy="drop --backbone.full_extent",
+            got=f"backbone.full_extent with transformation {config.transformation}",
+            hint="drop --backbone.full_extent",
         )
     if settings.reading != "grouped" and settings.name not in _PLAIN:
         raise ConfigurationError(
             "only the CNN controls have more than one reading",
-            arrived=f"backbone.reading {settings.reading} with backbone.name {settings.name}",
-            accepted=f"backbone.name {' or '.join(_PLAIN)}",
-            remedy="drop --backbone.reading",
+            got=f"backbone.reading {settings.reading} with backbone.name {settings.name}",
+            expected=f"backbone.name {' or '.join(_PLAIN)}",
+            hint="drop --backbone.reading",
         )
     if settings.name in _STRUCTURED:
         backbone = _STRUCTURED[settings.name](group, basis=settings.basis, full_extent=settings.full_extent, **common)
@@ -79,8 +79,8 @@ def build_backbone(config: Config, channels: int) -> Backbone:
     if settings.full_extent or settings.circular or settings.basis != "sesn":
         raise ConfigurationError(
             "a network without structure has no steerable filters to change",
-            arrived=f"backbone.name {settings.name} with full_extent, circular or basis set",
-            remedy="drop those settings",
+            got=f"backbone.name {settings.name} with full_extent, circular or basis set",
+            hint="drop those settings",
         )
     if settings.name == "mlp":
         return MLP(images_by=group, **common)
@@ -106,8 +106,8 @@ def build_views(config: Config, backbone: Backbone) -> Views:
     elif config.views.joint and not isinstance(group, Product):
         raise ConfigurationError(
             f"there is no joint group: features of this network are indexed by {group} alone",
-            arrived="views.joint true",
-            remedy="drop --views.joint, or choose a rotation or scale recipe",
+            got="views.joint true",
+            hint="drop --views.joint, or choose a rotation or scale recipe",
         )
     settings = config.views
     base = BaseSpace(group, settings.base_size)
@@ -144,9 +144,9 @@ def _check_moves(config: Config, base: BaseSpace) -> None:
     if base.count < 2:
         raise ConfigurationError(
             f"the base space has a single place in the group: {why}",
-            arrived=f"views.base_size {settings.base_size} in {base.group}",
-            accepted="at least 2 placements",
-            remedy="lower --views.base_size, or choose a larger group"
+            got=f"views.base_size {settings.base_size} in {base.group}",
+            expected="at least 2 placements",
+            hint="lower --views.base_size, or choose a larger group"
             if base.size > 1
             else "choose a larger group, such as more --backbone.scales",
         )
@@ -156,9 +156,9 @@ def _check_moves(config: Config, base: BaseSpace) -> None:
     if bool((first == second).all()):
         raise ConfigurationError(
             f"no two places of the base space are that near to each other: {why}",
-            arrived=f"views.max_distance {settings.max_distance:g} ({settings.distance})",
-            accepted="a distance that lets different placements pair",
-            remedy="raise --views.max_distance, or leave it out for any distance",
+            got=f"views.max_distance {settings.max_distance:g} ({settings.distance})",
+            expected="a distance that lets different placements pair",
+            hint="raise --views.max_distance, or leave it out for any distance",
         )
 
 

@@ -42,8 +42,8 @@ class Checkpoint(Callback):
             kept = "; the last good epoch is in checkpoints/last.ckpt" if self.folder.last_checkpoint.exists() else ""
             raise DivergenceError(
                 f"training diverged in epoch {trainer.current_epoch}{kept}",
-                arrived=f"train/loss {loss}" + (f", and not finite: {_some(broken)}" if broken else ""),
-                remedy="lower --optimizer.learning_rate, lengthen --optimizer.warmup_epochs, "
+                got=f"train/loss {loss}" + (f", and not finite: {_some(broken)}" if broken else ""),
+                hint="lower --optimizer.learning_rate, lengthen --optimizer.warmup_epochs, "
                 "or train with --trainer.precision 32",
             )
         done = trainer.current_epoch + 1

@@ -53,18 +53,18 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
         with checkpoint.open("rb") as stream:
             written = stream.seek(0, os.SEEK_END) - len(_trailer(stream, 0))
             if written < 0 or _trailer(stream, written) != stream.read():
-                raise RunFolderError(damaged, remedy=again)
+                raise RunFolderError(damaged, hint=again)
             stream.seek(0)
             # Plain data alone: whoever reads a stranger's run must not run a stranger's code.
             content = torch.load(stream, map_location="cpu", weights_only=True)
     except RunFolderError:
         raise
     except OSError as error:
-        raise RunFolderError(f"{checkpoint} cannot be read", arrived=error.strerror) from error
+        raise RunFolderError(f"{checkpoint} cannot be read", got=error.strerror) from error
     except Exception as error:
-        raise RunFolderError(damaged, remedy=again) from error
+        raise RunFolderError(damaged, hint=again) from error
     if not isinstance(content, dict) or not {"epoch", "state_dict"} <= content.keys():
-        raise RunFolderError(f"{checkpoint} is damaged or not a checkpoint of a run", remedy=again)
+        raise RunFolderError(f"{checkpoint} is damaged or not a checkpoint of a run", hint=again)
     return content
 
 

@@ -88,8 +88,8 @@ class GlobalBatchNorm(_BatchNorm):
         if input.ndim < 2 or input.shape[1] != self.num_features:
             raise SizeError(
                 "batch normalisation got other channels than it was built for",
-                arrived=tuple(input.shape),
-                accepted=f"[B, {self.num_features}, ...]",
+                got=tuple(input.shape),
+                expected=f"[B, {self.num_features}, ...]",
             )
 
 
@@ -116,9 +116,9 @@ def globalize_batch_norm(module: nn.Module) -> nn.Module:
     if foreign:
         raise ConfigurationError(
             "these batch normalisations have a forward of their own and would keep the statistics of one rank",
-            arrived=", ".join(foreign),
-            accepted="nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d",
-            remedy="let the layer hold an nn.BatchNorm as a child, or train on one device",
+            got=", ".join(foreign),
+            expected="nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d",
+            hint="let the layer hold an nn.BatchNorm as a child, or train on one device",
         )
     for part in layers.values():
         part.__class__ = GlobalBatchNorm
@@ -145,9 +145,9 @@ def _check_equal_shapes(tensor: Tensor) -> None:
     if any(shape != shapes[0] for shape in shapes):
         raise SizeError(
             "the ranks bring different numbers of rows",
-            arrived=", ".join(f"rank {rank}: {rows} x {width}" for rank, (rows, width) in enumerate(shapes)),
-            accepted="the same on every rank",
-            remedy="drop the short last batch, or choose a batch size that the number of devices divides",
+            got=", ".join(f"rank {rank}: {rows} x {width}" for rank, (rows, width) in enumerate(shapes)),
+            expected="the same on every rank",
+            hint="drop the short last batch, or choose a batch size that the number of devices divides",
         )
 
 

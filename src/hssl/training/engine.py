@@ -73,8 +73,8 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         if data.num_classes is None and config.mode in ("frozen", "supervised"):
             raise DataError(
                 f"the mode '{config.mode}' trains on labels and these images have none",
-                arrived=data.source,
-                remedy="put the images of each class into a folder of its own, or train a-ssl or h-ssl",
+                got=data.source,
+                hint="put the images of each class into a folder of its own, or train a-ssl or h-ssl",
             )
         module = SSLModule(config, data.channels, data.num_classes)
         module.data = data
@@ -106,28 +106,27 @@ def check(config: Config) -> Backbone:
     if config.trainer.batch_size % (config.trainer.accumulate * world):
         raise ConfigurationError(
             "the batch does not divide into its parts",
-            arrived=f"batch_size {config.trainer.batch_size}, accumulate {config.trainer.accumulate}, {world} devices",
-            accepted=f"a multiple of {config.trainer.accumulate * world}",
+            got=f"batch_size {config.trainer.batch_size}, accumulate {config.trainer.accumulate}, {world} devices",
+            expected=f"a multiple of {config.trainer.accumulate * world}",
         )
     if part < 2:
         raise ConfigurationError(
             "a batch of 1 has no negatives, and no BatchNorm statistics",
-            arrived=f"{part} image a step",
-            accepted="trainer.batch_size / trainer.accumulate >= 2",
-            remedy="raise --trainer.batch_size",
+            got=f"{part} image a step",
+            expected="trainer.batch_size / trainer.accumulate >= 2",
+            hint="raise --trainer.batch_size",
         )
     if config.optimizer.warmup_epochs > config.trainer.epochs:
         raise ConfigurationError(
             "the warm-up is longer than the training",
-            arrived=f"optimizer.warmup_epochs {config.optimizer.warmup_epochs:g}, "
-            f"trainer.epochs {config.trainer.epochs}",
-            remedy="lower --optimizer.warmup_epochs or raise --trainer.epochs",
+            got=f"optimizer.warmup_epochs {config.optimizer.warmup_epochs:g}, trainer.epochs {config.trainer.epochs}",
+            hint="lower --optimizer.warmup_epochs or raise --trainer.epochs",
         )
     if config.samples_streams and config.evaluation.readout == "alongside":
         raise ConfigurationError(
             "a readout reads all streams, and only the sampled ones are computed while training",
-            arrived="views.streams sampled with evaluation.readout alongside",
-            remedy="--evaluation.readout afterwards, or --views.streams all",
+            got="views.streams sampled with evaluation.readout alongside",
+            hint="--evaluation.readout afterwards, or --views.streams all",
         )
     _check_devices(config)
     # Channels decide nothing about sizes: the network's own check and the base space's run before data is decoded.
@@ -178,19 +177,19 @@ def _check_devices(config: Config) -> None:
     settings, device = config.trainer, device_of(config)
     if settings.accelerator == "gpu" and device.type == "cpu":
         raise ConfigurationError(
-            "there is no GPU here that torch can use", arrived="trainer.accelerator gpu", accepted="cpu or auto"
+            "there is no GPU here that torch can use", got="trainer.accelerator gpu", expected="cpu or auto"
         )
     if device.type == "cuda" and settings.devices > torch.cuda.device_count():
         raise ConfigurationError(
             "there are fewer GPUs here than asked for",
-            arrived=f"trainer.devices {settings.devices}",
-            accepted=f"at most {torch.cuda.device_count()}",
+            got=f"trainer.devices {settings.devices}",
+            expected=f"at most {torch.cuda.device_count()}",
         )
     if settings.precision == "fp16" and device.type == "cpu":
         raise ConfigurationError(
             "half precision with a scaled loss needs a GPU",
-            arrived="trainer.precision fp16 on a CPU",
-            accepted="auto, 32, 64 or bf16",
+            got="trainer.precision fp16 on a CPU",
+            expected="auto, 32, 64 or bf16",
         )
 
 
@@ -242,8 +241,8 @@ def _save_frozen(module: SSLModule, folder: RunFolder, seconds: float, joules: f
     if broken := not_finite(module):
         raise DivergenceError(
             "the calibrated network is not finite",
-            arrived=", ".join(broken[:3]),
-            remedy="look at the images: one that is not finite is enough",
+            got=", ".join(broken[:3]),
+            hint="look at the images: one that is not finite is enough",
         )
     last = module.config.trainer.epochs - 1
     line = {"epoch": last, "step": 0, "seconds": round(seconds, 3)}

@@ -128,7 +128,7 @@ def restored(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
     if not folder.last_checkpoint.exists():
         raise RunFolderError(
             f"the run in {folder.path} has no checkpoint yet",
-            remedy=f"train it: hssl train {folder.config_file} --out {folder.path}",
+            hint=f"train it: hssl train {folder.config_file} --out {folder.path}",
         )
     checkpoint = load_checkpoint(folder.last_checkpoint)
     data = load_data(config.data)
@@ -139,8 +139,8 @@ def restored(folder: RunFolder, config: Config) -> tuple[SSLModule, DataSets, di
     except RuntimeError as error:
         raise RunFolderError(
             f"the network in {folder.path} does not fit the images that lie at its data's place now",
-            arrived=f"{data.source}: {data.channels} channels, {data.num_classes or 'no'} classes",
-            remedy="put the data of the run back, or train a new run",
+            got=f"{data.source}: {data.channels} channels, {data.num_classes or 'no'} classes",
+            hint="put the data of the run back, or train a new run",
         ) from error
     return module, data, checkpoint
 

@@ -171,9 +171,9 @@ def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:
     if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
         raise ConfigurationError(
             "the warm-up has to fit into the training",
-            arrived=f"warmup_steps = {warmup_steps}, total_steps = {total_steps}",
-            accepted="0 <= warmup_steps <= total_steps, total_steps >= 1",
-            remedy="lower optimizer.warmup_epochs or raise trainer.epochs",
+            got=f"warmup_steps = {warmup_steps}, total_steps = {total_steps}",
+            expected="0 <= warmup_steps <= total_steps, total_steps >= 1",
+            hint="lower optimizer.warmup_epochs or raise trainer.epochs",
         )
     _check_range("step", step, ">= 0", step >= 0)
     if step >= total_steps:
@@ -194,12 +194,12 @@ def _dense_gradient(parameter: Tensor) -> Tensor:
     if gradient.is_sparse:
         raise ConfigurationError(
             "LARS needs the norm of a whole gradient",
-            arrived=f"a sparse gradient for a parameter of shape {tuple(parameter.shape)}",
-            remedy="build the embedding with sparse=False",
+            got=f"a sparse gradient for a parameter of shape {tuple(parameter.shape)}",
+            hint="build the embedding with sparse=False",
         )
     return gradient
 
 
-def _check_range(name: str, value: float, accepted: str, holds: bool) -> None:
+def _check_range(name: str, value: float, expected: str, holds: bool) -> None:
     if not holds:
-        raise ConfigurationError(f"'{name}' is out of range", arrived=value, accepted=accepted)
+        raise ConfigurationError(f"'{name}' is out of range", got=value, expected=expected)

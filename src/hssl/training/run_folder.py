@@ -50,7 +50,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
-                f"{self.path} cannot be created: {error.strerror}", remedy="choose another --out"
+                f"{self.path} cannot be created: {error.strerror}", hint="choose another --out"
             ) from error
         with locked(self.lock_file) as alone:
             remove_leftovers(self.checkpoints)
@@ -69,18 +69,18 @@ class RunFolder:
         except UnicodeEncodeError as error:
             raise RunFolderError(
                 "the output folder's name is not in UTF-8, which TensorBoard's files cannot do without",
-                arrived=self.path,
-                remedy="choose another --out",
+                got=self.path,
+                hint="choose another --out",
             ) from error
         if self.path.exists() and not self.path.is_dir():
-            raise RunFolderError("the output folder is a file", arrived=self.path, remedy="choose another --out")
+            raise RunFolderError("the output folder is a file", got=self.path, hint="choose another --out")
         if self.config_file.exists():
             there = self.config()
             if there.identity() != config.identity():
                 lines = "\n    ".join(differences(there, config))
                 raise RunFolderError(
                     f"{self.path} holds another run; nothing was changed. The configurations differ in\n    {lines}",
-                    remedy="choose another --out, or repeat that run's configuration to continue it",
+                    hint="choose another --out, or repeat that run's configuration to continue it",
                 )
             return True
         names = sorted(entry.name for entry in self.path.iterdir()) if self.path.exists() else []
@@ -90,9 +90,9 @@ class RunFolder:
         if foreign:
             raise RunFolderError(
                 f"{self.path} is not empty and holds no run",
-                arrived=", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else ""),
-                accepted="a new or empty folder, or the folder of the same run",
-                remedy="choose another --out",
+                got=", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else ""),
+                expected="a new or empty folder, or the folder of the same run",
+                hint="choose another --out",
             )
         return False
 
@@ -111,7 +111,7 @@ class RunFolder:
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
             raise RunFolderError(
-                f"{self.path} cannot be created: {error.strerror}", remedy="choose another --out"
+                f"{self.path} cannot be created: {error.strerror}", hint="choose another --out"
             ) from error
 
     def config(self) -> Config:
@@ -123,8 +123,8 @@ class RunFolder:
         if not self.config_file.is_file():
             raise RunFolderError(
                 f"{self.path} is not the folder of a run",
-                arrived="no config.yaml in it" if self.path.is_dir() else "no such folder",
-                remedy="give the folder that was --out of hssl train",
+                got="no config.yaml in it" if self.path.is_dir() else "no such folder",
+                hint="give the folder that was --out of hssl train",
             )
         try:
             tree = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ class RunFolder:
             return parse(tree)
         except (yaml.YAMLError, UnicodeDecodeError, HsslError) as error:
             raise RunFolderError(
-                f"{self.config_file} cannot be read as a run's configuration", arrived=str(error)
+                f"{self.config_file} cannot be read as a run's configuration", got=str(error)
             ) from error
 
     def claim_data(self, summary: Mapping[str, Any]) -> None:
@@ -164,8 +164,8 @@ class RunFolder:
         except (ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
                 f"{self.data_file} is damaged",
-                accepted="what a run's folder keeps of its data",
-                remedy="delete it if the data is surely the run's own; it is written again when the run continues",
+                expected="what a run's folder keeps of its data",
+                hint="delete it if the data is surely the run's own; it is written again when the run continues",
             ) from error
         if same:
             return
@@ -177,9 +177,9 @@ class RunFolder:
         raise RunFolderError(
             f"the run in {self.path} was trained on other data; nothing was changed. The data differs in\n    "
             + "\n    ".join(lines or ["pixels or labels of the images; their numbers and classes are the same"]),
-            arrived=summary["source"],
-            accepted=kept.get("source"),
-            remedy="point --data.root at the data of the run, or train a new run in another --out",
+            got=summary["source"],
+            expected=kept.get("source"),
+            hint="point --data.root at the data of the run, or train a new run in another --out",
         )
 
     def note_environment(self, environment: Mapping[str, Any]) -> None:

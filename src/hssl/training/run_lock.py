@@ -45,9 +45,9 @@ def locked(file: Path) -> Iterator[bool]:
         except BlockingIOError as error:
             raise RunInUseError(
                 f"{file.parent} is in use; nothing was changed",
-                arrived=f"the lock of {_holder(descriptor)}, which is training into it",
-                accepted="one training at a time in a folder",
-                remedy="wait for its end and repeat the command, or choose another --out",
+                got=f"the lock of {_holder(descriptor)}, which is training into it",
+                expected="one training at a time in a folder",
+                hint="wait for its end and repeat the command, or choose another --out",
             ) from error
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):

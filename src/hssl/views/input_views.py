@@ -68,8 +68,8 @@ class InputViews:
         if images.shape[-2:] != (self.image_size, self.image_size):
             raise SizeError(
                 f"these views were drawn for images of {self.image_size} px, of which shifts are a share",
-                arrived=f"images of shape {tuple(images.shape)}",
-                remedy="give InputViews the image_size of the images",
+                got=f"images of shape {tuple(images.shape)}",
+                hint="give InputViews the image_size of the images",
             )
         assert pairs.parameters_1 is not None
         assert pairs.parameters_2 is not None

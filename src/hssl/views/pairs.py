@@ -77,9 +77,9 @@ def call(encode: Encode, images: Tensor, streams: Streams | None, base: BaseSpac
     if features.group.order != base.group.order:
         raise GroupError(
             "a base space moves on the group of the features that are read",
-            arrived=f"g0 on {base.group} (order {base.group.order}), features of {features.group} "
+            got=f"g0 on {base.group} (order {base.group.order}), features of {features.group} "
             f"(order {features.group.order})",
-            remedy="BaseSpace(f.group, ...) where the encoder pools over space, else BaseSpace(f.feature_group, ...)",
+            hint="BaseSpace(f.group, ...) where the encoder pools over space, else BaseSpace(f.feature_group, ...)",
         )
     return features
 
@@ -99,12 +99,12 @@ def deal(cards: int, count: int, generator: torch.Generator) -> Tensor:
 def check_which(which: Which, base: BaseSpace) -> Which:
     """The choice itself; raises ConfigurationError where base spaces hold more than streams."""
     if which not in ("all", "sampled"):
-        raise ConfigurationError("views compute all streams or sampled ones", arrived=which, accepted="all, sampled")
+        raise ConfigurationError("views compute all streams or sampled ones", got=which, expected="all, sampled")
     if which == "sampled" and len(base.group.axes) > 1:
         raise ConfigurationError(
             "only features that are pooled over positions have streams to choose from",
-            arrived=f"streams 'sampled' for base spaces of {base.group}",
-            remedy="use streams 'all'",
+            got=f"streams 'sampled' for base spaces of {base.group}",
+            hint="use streams 'all'",
         )
     return which
 

@@ -44,8 +44,8 @@ test-gpu:
 	$(BIN)/python -m pytest tests_gpu
 
 lint: install
-	$(BIN)/ruff check src tests tests_gpu browser_tests fault_tests
-	$(BIN)/ruff format --check src tests tests_gpu browser_tests fault_tests
+	$(BIN)/ruff check src tools tests tests_gpu browser_tests fault_tests
+	$(BIN)/ruff format --check src tools tests tests_gpu browser_tests fault_tests
 
 types: install
 	$(BIN)/mypy
@@ -54,8 +54,8 @@ imports: install
 	$(BIN)/lint-imports
 
 format: install
-	$(BIN)/ruff check --fix src tests tests_gpu browser_tests fault_tests
-	$(BIN)/ruff format src tests tests_gpu browser_tests fault_tests
+	$(BIN)/ruff check --fix src tools tests tests_gpu browser_tests fault_tests
+	$(BIN)/ruff format src tools tests tests_gpu browser_tests fault_tests
 
 # Results: hours on two CPU cores. What is done is not repeated; without the folder's records everything is made anew.
 DATA ?= $(or $(HSSL_DATA),../shared/data)
@@ -64,13 +64,13 @@ REPRODUCE := $(BIN)/hssl reproduce
 # How short budgets came to their optimizer: 56 runs of about two minutes, measured on held-out training images.
 SEARCH ?= results/search
 search: install  # ends with results/search/README.md
-	$(BIN)/python -m hssl.experiments.search --data-root $(DATA)/mnist --jobs 2 --out $(SEARCH)
+	$(BIN)/python -m tools.search --data-root $(DATA)/mnist --jobs 2 --out $(SEARCH)
 
 # 260 runs of a few minutes, then what fibers share in networks of table 1.
 QUICK ?= results/quick
 results-quick: install
 	$(REPRODUCE) all width --datasets mnist --budget quick --seeds 5 --jobs 2 --data.root $(DATA) --out $(QUICK)
-	$(BIN)/python -m hssl.experiments.information $(QUICK) $(QUICK)/information.json
+	$(BIN)/python -m tools.information $(QUICK) $(QUICK)/information.json
 
 # 60 runs of at most twenty minutes on one core each.
 LONG ?= results/long
@@ -92,23 +92,23 @@ results-gpu:
 BENCH ?= results/bench
 readme: install
 	$(BIN)/hssl report $(QUICK)
-	$(BIN)/python -m hssl.experiments.render $(QUICK) README.md docs/reproduction.md docs/results.png
-	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md README.md --runs $(QUICK)/records
+	$(BIN)/python -m tools.render $(QUICK) README.md docs/reproduction.md docs/results.png
+	$(BIN)/python -m tools.render_benchmarks $(BENCH) docs/performance.md README.md --runs $(QUICK)/records
 
 # Every benchmark that fits a CPU, then the page in the docs. Nothing else should run on the machine meanwhile.
 ROUNDS ?= 5
 bench: install
 	for kind in step layers loss data scaling; do $(BIN)/hssl bench $$kind --device cpu --rounds $(ROUNDS) --json $(BENCH)/$$kind.json || exit 1; done
-	$(BIN)/python -m hssl.benchmarks.render $(BENCH) docs/performance.md README.md --runs $(QUICK)/records
+	$(BIN)/python -m tools.render_benchmarks $(BENCH) docs/performance.md README.md --runs $(QUICK)/records
 
 # The same on a GPU, with the torch that is installed there: make bench-gpu BIN=path/to/its/bin
 GPU_BENCH ?= results/bench-gpu
 bench-gpu:
 	for kind in step layers loss data; do $(BIN)/hssl bench $$kind --device cuda --rounds 20 --json $(GPU_BENCH)/$$kind.json || exit 1; done
-	$(BIN)/python -m hssl.benchmarks.render $(GPU_BENCH) docs/performance-gpu.md
+	$(BIN)/python -m tools.render_benchmarks $(GPU_BENCH) docs/performance-gpu.md
 
 picture: install
-	$(BIN)/python -m hssl.experiments.picture
+	$(BIN)/python -m tools.picture
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

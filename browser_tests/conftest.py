@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from chromium import Browser, NoBrowser
-from experiments.fake_records import comparison, write_run
-from hssl.experiments.cell import GridFolder
-from hssl.experiments.manifest import cells
-from hssl.experiments.record import collect, write
-from hssl.experiments.report import write_report
-from hssl.experiments.reproduce import tasks
-from hssl.experiments.reproduction import write_reproduction
+from fakes.records import comparison, write_run
+from hssl.paper.grid import cells
+from hssl.report.comparison import write_report
+from hssl.report.reproduction import write_reproduction
+from hssl.runs.grid import tasks
+from hssl.runs.record import collect, write
+from hssl.runs.run import GridFolder
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "quick"
 

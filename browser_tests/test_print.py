@@ -10,8 +10,8 @@ import pytest
 from pypdf import PdfReader
 
 from chromium import A4_PIXELS, Browser
-from hssl.experiments.page import document
-from hssl.experiments.script import SORT
+from hssl.report.page import document
+from hssl.report.script import SORT
 from looks import beside, brightness, pale
 
 Doctor = Callable[[Path, str, str], Path]

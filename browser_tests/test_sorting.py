@@ -9,8 +9,8 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from chromium import Browser
-from hssl.experiments.page import document
-from hssl.experiments.script import SORT
+from hssl.report.page import document
+from hssl.report.script import SORT
 
 Doctor = Callable[[Path, str, str], Path]
 Key = float | str | None

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from hssl.experiments.recipes import recipe
+from hssl.paper.recipes import recipe
 from stand_in_engine import Engine
 
 torch.set_num_threads(1)
@@ -18,9 +18,9 @@ torch.set_num_threads(1)
 # Processes, whole runs and many sizes: seconds each, left to `make test-thorough`.
 THOROUGH = {
     "data/test_cache.py", "data/test_mapped_runs.py",
-    "experiments/test_beyond.py", "experiments/test_compare.py", "experiments/test_grid_processes.py",
-    "experiments/test_identical_pairs.py", "experiments/test_manifest.py", "experiments/test_picture.py",
-    "experiments/test_cell.py", "experiments/test_slurm.py", "experiments/test_slurm_task.py",
+    "paper/test_studies.py", "commands/test_compare.py", "runs/test_grid_processes.py",
+    "paper/test_identical_pairs.py", "paper/test_grid.py", "tools/test_picture.py",
+    "runs/test_run.py", "runs/test_slurm.py", "runs/test_slurm_task.py",
     "benchmarks/test_layers.py", "benchmarks/test_loss.py", "benchmarks/test_scaling.py",
     "layers/test_plan.py", "layers/test_row_convolution.py", "training/test_distributed.py",
     "training/test_ended_runs.py", "training/test_energy.py", "training/test_run_lock.py",
@@ -38,8 +38,8 @@ def _shared(name: str, variable: str) -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
-    names = {item.path.relative_to(tests).as_posix() for item in items if item.path.is_relative_to(tests)}
-    assert len(names) < 50 or names >= THOROUGH, f"no such file of tests: {sorted(THOROUGH - names)}"
+    missing = sorted(name for name in THOROUGH if not (tests / name).is_file())
+    assert not missing, f"no such file of tests: {missing}"
     for item in items:
         if item.path.is_relative_to(tests) and item.path.relative_to(tests).as_posix() in THOROUGH:
             item.add_marker(pytest.mark.thorough)
@@ -75,7 +75,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     places = {
         "hssl.training.engine": ("train",),
         "hssl.training.evaluate": ("evaluate_run", "measure_equivariance"),
-        "hssl.experiments.compare": ("compare",),
+        "hssl.commands.compare": ("compare",),
     }
     for place, names in places.items():
         module = ModuleType(place)

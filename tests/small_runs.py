@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
 from hssl.config import Config, override
-from hssl.experiments.recipes import recipe
+from hssl.paper.recipes import recipe
 from hssl.training.checkpoint import load_checkpoint
 from hssl.training.module import SSLModule
 

@@ -8,13 +8,13 @@ from statistics import fmean
 import pytest
 import torch
 
-from hssl.benchmarks.render import main as render_measurements
 from hssl.config import override
-from hssl.experiments.contents import report_of
-from hssl.experiments.markdown import markdown
-from hssl.experiments.recipes import MODES, recipe, recipe_names
-from hssl.experiments.record import RunRecord, read
-from hssl.experiments.render import readme_parts, records_of, reproduction_parts, update
+from hssl.paper.recipes import MODES, recipe, recipe_names
+from hssl.report.contents import report_of
+from hssl.report.markdown import markdown
+from hssl.runs.record import RunRecord, read
+from tools.render import readme_parts, records_of, reproduction_parts, update
+from tools.render_benchmarks import main as render_measurements
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -96,7 +96,7 @@ def test_the_measurements_are_rendered_from_the_committed_ones(tmp_path: Path) -
     assert render_measurements([str(source), str(page), str(readme), "--runs", str(runs)]) == 0
     for name in ("README.md", "docs/performance.md"):
         assert (tmp_path / name).read_text() == (ROOT / name).read_text(), (
-            "python -m hssl.benchmarks.render, as in make bench"
+            "python -m tools.render_benchmarks, as in make bench"
         )
 
 

@@ -10,8 +10,8 @@ import torch
 
 from hssl.config import override
 from hssl.data import ImageStore
-from hssl.experiments.recipes import recipe
 from hssl.groups import Rotations, Scales, Translations
+from hssl.paper.recipes import recipe
 from hssl.training.engine import train
 from hssl.training.evaluate import evaluate_run
 from hssl.training.module import SSLModule

@@ -10,8 +10,8 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _MODULES = (
-    "backbones", "config", "data", "errors", "evaluation", "experiments", "groups", "heads", "layers", "objectives",
-    "shapes", "training", "views",
+    "analysis", "backbones", "config", "data", "errors", "evaluation", "groups", "heads", "layers", "objectives",
+    "paper", "report", "runs", "shapes", "training", "views",
 )  # fmt: skip
 
 __all__ = ["__version__", *_MODULES]

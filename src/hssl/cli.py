@@ -172,9 +172,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
-    from hssl.experiments.beyond import STUDIES
-    from hssl.experiments.budgets import BUDGET_NAMES
-    from hssl.experiments.manifest import OF_THE_PAPER
+    from hssl.paper.budgets import BUDGET_NAMES
+    from hssl.paper.grid import OF_THE_PAPER
+    from hssl.paper.studies import STUDIES
 
     parser = _Parser(
         prog="hssl",
@@ -288,7 +288,7 @@ def _number_of_seeds(word: str) -> int:
 
 
 def _epilog(command: str) -> str | None:
-    from hssl.experiments.slurm_options import OPTIONS as SLURM_OPTIONS
+    from hssl.runs.slurm_options import OPTIONS as SLURM_OPTIONS
 
     return {
         "train": f"{_OVERRIDES}\n\nExample:\n    hssl train mnist-scale-hssl --budget quick --out runs/x",
@@ -334,7 +334,7 @@ def _split_overrides(words: Sequence[str], parser: _Parser) -> tuple[list[str], 
 
 def _known_field(name: str) -> None:
     from hssl.config import Config, fields_of, override
-    from hssl.experiments.slurm_options import OPTIONS as SLURM_OPTIONS
+    from hssl.runs.slurm_options import OPTIONS as SLURM_OPTIONS
 
     if name.removeprefix("slurm.") not in SLURM_OPTIONS and name not in dict(fields_of()):
         override(Config(), {name: ""})

@@ -1,6 +1,6 @@
 """The typed, validated configuration of a run. Imports no torch, so that the command line can answer at once.
 
-A recipe (`hssl.experiments.recipes`) returns one of these; any field can be overridden by its dotted name.
+A recipe (`hssl.paper.recipes`) returns one of these; any field can be overridden by its dotted name.
 """
 
 import hashlib

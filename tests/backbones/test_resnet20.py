@@ -181,7 +181,7 @@ def test_training_on_large_maps_of_few_channels_leaves_memory_whole() -> None:
     """A process of its own: where a gradient writes beside its memory, the process dies."""
     code = """
 import torch
-from hssl.experiments.recipes import recipe
+from hssl.paper.recipes import recipe
 from hssl.training.build import build_backbone
 torch.manual_seed(0)
 network = build_backbone(recipe("folder-translation-hssl", "smoke"), 3)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from benchmarks.fake_results import result
-from experiments.fake_records import configuration, record
+from fakes.records import configuration, record
 from hssl.benchmarks.parity import as_table, differences, sides
-from hssl.benchmarks.render import main, page
 from hssl.errors import DataError
-from hssl.experiments.record import RunRecord, write
+from hssl.runs.record import RunRecord, write
+from tools.render_benchmarks import main, page
 
 
 def run(folder: Path, streams: str, accuracy: float, seed: int, **changes: Any) -> RunRecord:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from hssl.cli import main
-from hssl.experiments.recipes import describe, recipe_names
+from hssl.paper.recipes import describe, recipe_names
 from stand_in_engine import refused
 
 

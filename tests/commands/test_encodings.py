@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hssl.cli import main
-from hssl.experiments.record import collect, read, write
+from hssl.runs.record import collect, read, write
 from small_runs import tiny, write_images
 from stand_in_engine import Engine
 

@@ -1,4 +1,4 @@
-"""Many runs: which are handed over, listed and refused. The runs themselves: tests/experiments."""
+"""Many runs: which are handed over, listed and refused. The runs themselves: tests/runs."""
 
 from pathlib import Path
 

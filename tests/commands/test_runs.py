@@ -9,7 +9,7 @@ import yaml
 
 from hssl.cli import main
 from hssl.config import load, override
-from hssl.experiments.recipes import recipe
+from hssl.paper.recipes import recipe
 from stand_in_engine import EVALUATION, Engine, refused
 
 

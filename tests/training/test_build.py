@@ -7,10 +7,10 @@ from torch import nn
 from hssl.backbones import MLP, CIFAR10ResNet20, PlainResNet20, PlainThreeLayer, ThreeLayer, TinyImageNetResNet20
 from hssl.config import Config
 from hssl.errors import ConfigurationError, GroupError
-from hssl.experiments.recipes import recipe, recipe_names
 from hssl.groups import Product, Rotations, Scales, Translations, Unstructured
 from hssl.heads import ConvReadout, PlainConvReadout, PooledReadout, RowReadout
 from hssl.layers import PLAN_CHOICES, SteerableConv2d
+from hssl.paper.recipes import recipe, recipe_names
 from hssl.training.build import (
     build_backbone,
     build_group,

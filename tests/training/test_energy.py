@@ -12,7 +12,7 @@ import lightning as L
 import pytest
 import torch
 
-from hssl.experiments.record import collect
+from hssl.runs.record import collect
 from hssl.training import energy as module
 from hssl.training import engine
 from hssl.training.callbacks import Journal

@@ -20,7 +20,7 @@ from torch import nn
 from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import load_data
 from hssl.errors import ConfigurationError, DataError, GroupError, HsslError, RunFolderError, SizeError
-from hssl.experiments.record import collect
+from hssl.runs.record import collect
 from hssl.training import calibration, engine
 from hssl.training.calibration import calibrate
 from hssl.training.callbacks import DivergenceError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hssl.errors import DataError
-from hssl.experiments.record import RunRecord
+from hssl.runs.record import RunRecord
 
 MEASURES = {"readout": "readout", "linear_probe": "linear probe", "knn": "kNN"}
 

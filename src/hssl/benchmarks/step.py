@@ -12,7 +12,7 @@ from hssl.benchmarks.machine import peak_megabytes, start_of_peak
 from hssl.benchmarks.timing import in_turns
 from hssl.config import Config, override
 from hssl.data import ImageStore
-from hssl.experiments.recipes import recipe
+from hssl.paper.recipes import recipe
 from hssl.training.module import SSLModule
 from hssl.training.optim import LARS, parameter_groups
 

@@ -10,7 +10,7 @@ from hssl.errors import ConfigurationError, nearest
 
 def recipes(pattern: str | None) -> int:
     """List the recipes that a part of a name or a pattern matches."""
-    from hssl.experiments.recipes import describe, recipe_names
+    from hssl.paper.recipes import describe, recipe_names
 
     names = recipe_names()
     if pattern is not None:

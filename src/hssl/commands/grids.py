@@ -14,15 +14,15 @@ from hssl.errors import ConfigurationError, RunFolderError, nearest
 from hssl.training.notices import without_notices
 
 if TYPE_CHECKING:
-    from hssl.experiments.cell import GridFolder
-    from hssl.experiments.manifest import Cell
-    from hssl.experiments.reproduce import Task
+    from hssl.paper.grid import Cell
+    from hssl.runs.grid import Task
+    from hssl.runs.run import GridFolder
 
 
 def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Rows of the paper's tables, every mode and seed, one after the other in this process."""
     from hssl.config import override
-    from hssl.experiments.recipes import MODES, find_stem, recipe, recipe_name
+    from hssl.paper.recipes import MODES, find_stem, recipe, recipe_name
 
     stems = tuple(dict.fromkeys(find_stem(stem).name for stem in arguments.stems))
     spelled = dict(MODES) | {str(mode): mode for mode in MODES.values()}
@@ -47,16 +47,16 @@ def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is a file, not a folder", hint="name a new folder with --out")
     with without_notices():
-        from hssl.experiments.compare import compare as make_and_show
+        from hssl.commands.compare import compare as make_and_show
 
         return make_and_show(stems, modes, seeds, arguments.budget, overrides, out)
 
 
 def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Cells of the paper's tables and figures, each run in a process of its own, and the report."""
-    from hssl.experiments.cell import GridFolder
-    from hssl.experiments.manifest import cells
-    from hssl.experiments.reproduce import tasks
+    from hssl.paper.grid import cells
+    from hssl.runs.grid import tasks
+    from hssl.runs.run import GridFolder
 
     cluster = {name.removeprefix("slurm."): word for name, word in overrides.items() if name.startswith("slurm.")}
     overrides = {name: word for name, word in overrides.items() if not name.startswith("slurm.")}
@@ -76,10 +76,10 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
     if arguments.launcher == "slurm" and not _submit(work, folder, cluster, arguments.jobs):
         return 0
     with without_notices():
-        from hssl.experiments.claim_tables import summary
-        from hssl.experiments.entries import entries, lines
-        from hssl.experiments.reproduce import run
-        from hssl.experiments.reproduction import write_reproduction
+        from hssl.analysis.entries import entries, lines
+        from hssl.report.reproduction import write_reproduction
+        from hssl.report.sections.claims import summary
+        from hssl.runs.grid import run
 
         outcome = run(work, folder, arguments.jobs)
         if outcome.records:
@@ -105,8 +105,8 @@ def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> in
 
 def _submit(work: Sequence[Task], folder: GridFolder, words: Mapping[str, str], at_once: int | None) -> bool:
     """Hand what is missing to SLURM and say how all runs stand. Returns whether all of them are done."""
-    from hssl.experiments.slurm import submit
-    from hssl.experiments.slurm_options import resources
+    from hssl.runs.slurm import submit
+    from hssl.runs.slurm_options import resources
 
     standing = submit(work, folder, resources(words, [task.config for task in work]), at_once)
     if not standing.open:
@@ -129,7 +129,7 @@ def _submit(work: Sequence[Task], folder: GridFolder, words: Mapping[str, str], 
 
 def report(out: Path) -> int:
     """Write the report of a grid's folder and say where it is."""
-    from hssl.experiments.reproduction import write_reproduction
+    from hssl.report.reproduction import write_reproduction
 
     print(write_reproduction(out))
     return 0

@@ -106,7 +106,7 @@ def _configuration(
     name: str, budget: str | None, overrides: Mapping[str, str], default_budget: str, *, runs_too: bool = False
 ) -> Config:
     from hssl.config import load, override
-    from hssl.experiments.recipes import recipe, recipe_names
+    from hssl.paper.recipes import recipe, recipe_names
 
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():

@@ -1,0 +1,1 @@
+"""What records say: summaries, differences and their significance, claims of the theory, limits. Imports no torch."""

@@ -1,0 +1,379 @@
+"""The comparison as a table: modes side by side for each cell of the paper's tables, with the paper's number.
+
+Rows are computed once from records and rendered three ways: for the terminal, as Markdown, as HTML.
+"""
+
+import html
+import json
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, cast
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hssl.errors import DataError
+from hssl.paper import numbers as paper
+from hssl.paper.grid import ANY_PAIRS
+from hssl.runs.record import RunRecord
+
+MODES = {
+    "a-ssl": "A-SSL",
+    "h-ssl": "H-SSL",
+    "hybrid": "Hybrid",
+    "frozen": "Frozen",
+    "supervised": "Supervised",
+}
+MEASURES: Mapping[str, str] = {
+    "readout": "Readout",
+    "linear_probe": "Linear probe",
+    "knn": "kNN",
+    "few_labels": "10-shot",
+}
+"""Ways to read the same features: the field of an evaluation, and its name for people."""
+DATASETS = {"digits": "Digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "tiny-imagenet": "Tiny ImageNet"}
+_TRANSFORMATIONS = ("rotation", "translation", "scale")
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and sample standard deviation (n - 1 in the denominator; None for a single value) of `count` values.
+
+    `by_seed` has the values where they are those of runs; the paper's are not known. It is no part of what is equal.
+    """
+
+    mean: float
+    std: float | None
+    count: int
+    by_seed: Mapping[int, float] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ± {NONE if self.std is None else f'{self.std:.1f}'}"
+
+
+def summarise(values: Iterable[float | None] | Mapping[int, float | None]) -> Summary | None:
+    """The summary of the values that are there, by seed where they are a mapping; None where there is none."""
+    by_seed = (
+        {seed: value for seed, value in values.items() if value is not None} if isinstance(values, Mapping) else {}
+    )
+    there = [value for value in (values.values() if isinstance(values, Mapping) else values) if value is not None]
+    if not there:
+        return None
+    return Summary(statistics.fmean(there), statistics.stdev(there) if len(there) > 1 else None, len(there), by_seed)
+
+
+def measured(records: Iterable[RunRecord], measure: str) -> Summary | None:
+    """The accuracies of runs by one of `MEASURES`, each of a seed of its own."""
+    return summarise({record.seed: accuracy_of(record, measure) for record in records})
+
+
+def within_a_sentence(measure: str) -> str:
+    """The name of one of `MEASURES` where it does not stand first: 'linear probe', 'kNN'."""
+    return MEASURES[measure] if measure == "knn" else MEASURES[measure].lower()
+
+
+def accuracy_of(record: RunRecord, measure: str) -> float | None:
+    """In percent; None where it was not measured."""
+    result = getattr(record.evaluation, measure)
+    return None if result is None else float(result.accuracy)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the paper's tables: data, transformation and network."""
+
+    dataset: str
+    transformation: str
+    backbone: str
+
+    @classmethod
+    def of(cls, record: RunRecord) -> "Cell":
+        return cls(record.dataset, record.transformation, record.backbone)
+
+    @property
+    def dataset_name(self) -> str:
+        return DATASETS.get(self.dataset, self.dataset)
+
+    @property
+    def backbone_name(self) -> str:
+        """The network as the paper's tables call it."""
+        if self.backbone == "mlp":
+            return "MLP"
+        if self.backbone.startswith("cnn-"):
+            return "CNN (6 x CHW)"
+        return {"rotation": "Rot-Eq.", "translation": "CNN", "scale": "SESN"}[self.transformation]
+
+    def __str__(self) -> str:
+        return f"{self.dataset_name} · {self.transformation} · {self.backbone_name}"
+
+    @property
+    def order(self) -> tuple[int, str, bool, int, str]:
+        datasets = list(DATASETS)
+        known = datasets.index(self.dataset) if self.dataset in datasets else len(datasets)
+        structured = not (self.backbone == "mlp" or self.backbone.startswith("cnn-"))
+        return known, self.dataset, not structured, _TRANSFORMATIONS.index(self.transformation), self.backbone
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mode in one cell: the runs that differ in nothing but the seed."""
+
+    cell: Cell
+    mode: str
+    records: tuple[RunRecord, ...]
+    paper: Summary | None
+    """The paper's number for this cell; None where it has none."""
+    variant: str
+    """What sets it apart from another row of the same cell and mode in a word; empty where nothing does."""
+    note: str
+    """In what else this row differs from another of the same cell and mode; which runs were interrupted."""
+
+    @property
+    def mode_name(self) -> str:
+        """'H-SSL', 'H-SSL, any pairs'."""
+        return training(self.mode, self.variant)
+
+    @property
+    def readout(self) -> Summary | None:
+        return self.measured("readout")
+
+    @property
+    def wall_seconds(self) -> Summary | None:
+        return summarise(record.wall_seconds for record in self.records)
+
+    def measured(self, measure: str) -> Summary | None:
+        """The accuracies by one of `MEASURES`."""
+        return measured(self.records, measure)
+
+
+def training(mode: str, variant: str | None = None) -> str:
+    """How a way of training is called."""
+    return f"{MODES[mode]}, {variant}" if variant else MODES[mode]
+
+
+def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
+    """Rows in the order of the paper's tables. Runs are averaged only where everything but the seed agrees.
+
+    Raises:
+        DataError: there is no record, or two records are of the same run.
+    """
+    if not records:
+        raise DataError("there are no records to compare", expected="one record or more")
+    variants: dict[tuple[Cell, str], dict[str, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        variants[Cell.of(record), record.mode][_all_but_the_seed(record)].append(record)
+    rows = []
+    order = list(MODES)
+    for cell, mode in sorted(variants, key=lambda key: (key[0].order, order.index(key[1]))):
+        groups = list(variants[cell, mode].values())
+        told_apart = differing_fields([group[0] for group in groups])
+        for group in groups:
+            runs = tuple(sorted(group, key=lambda record: record.seed))
+            seeds = [record.seed for record in runs]
+            if len(set(seeds)) < len(seeds):
+                twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+                raise DataError(
+                    f"two records are of the same run: {runs[0].recipe}, seed {twice}",
+                    hint="keep one of them; counting a seed twice would make the spread look smaller than it is",
+                )
+            of_this = {name: values[groups.index(group)] for name, values in told_apart.items()}
+            variant = ANY_PAIRS if of_this.get(_DISTANCE, 0) is None else ""
+            notes = [f"{name} {value}" for name, value in of_this.items() if not (variant and name == _DISTANCE)]
+            notes += [
+                f"seed {record.seed} interrupted at epoch {record.evaluation.epoch} "
+                f"of {record.configuration['trainer']['epochs']}"
+                for record in runs
+                if not record.evaluation.complete
+            ]
+            rows.append(Row(cell, mode, runs, _paper(cell, mode), variant, "; ".join(notes)))
+    return rows
+
+
+_DISTANCE = "views.max_distance"
+
+
+def differing_fields(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
+    """Configuration fields whose values differ between records, each with its value in every record."""
+    flat = [_flat(record.configuration) for record in records]
+    names = sorted({name for tree in flat for name in tree} - {"seed", "recipe", "mode", "transformation", "data.root"})
+    columns = {name: [tree.get(name) for tree in flat] for name in names}
+    return {name: values for name, values in columns.items() if len({json.dumps(value) for value in values}) > 1}
+
+
+def common_fields(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """Configuration fields that have one value in all records."""
+    differing = differing_fields(records)
+    return {
+        name: value
+        for name, value in _flat(records[0].configuration).items()
+        if name not in differing and name not in ("seed", "recipe", "mode", "transformation", "data.root")
+    }
+
+
+HOW_MEASURED = (
+    "Test accuracy in percent of the last epoch, mean ± sample standard deviation over the runs "
+    f"({NONE} after ±: a single run). Readout is the measure of the paper and trains a network of its own; linear "
+    "probe (logistic regression), kNN and 10-shot (the linear probe from ten labels a class), as far as they are "
+    "here, read the same frozen features, standardised, and are not comparable with the paper's column."
+)
+
+
+def provenance(records: Sequence[RunRecord]) -> str:
+    """Where, when and with which budget the runs were made, in sentences."""
+    tell = _values
+    threads = tell(record.environment.get("threads", "unknown") for record in records)
+    days = sorted({day for record in records if (day := _day(record.environment.get("date"))) is not None})
+    when = "" if not days else f", {days[0]}" if days[0] == days[-1] else f", {days[0]} to {days[-1]}"
+    images = tell(
+        record.evaluation.data.get("train_images") or record.configuration["data"]["train_images"] or "all"
+        for record in records
+    )
+    return (
+        f"Made on {tell(record.device for record in records)} with {threads} thread{'' if threads == '1' else 's'}, "
+        f"torch {tell(record.environment.get('torch', 'unknown') for record in records)}{when}. "
+        f"Budget {tell(record.budget for record in records)}: "
+        f"{tell(record.configuration['trainer']['epochs'] for record in records)} epochs, "
+        f"batch {tell(record.configuration['trainer']['batch_size'] for record in records)}, "
+        f"learning rate {tell(record.configuration['optimizer']['learning_rate'] for record in records)}, "
+        f"width {tell(record.configuration['backbone']['width'] for record in records)}, "
+        f"streams {tell(record.configuration['views'].get('streams', 'all') for record in records)}, "
+        f"{images} training images; seeds {tell(record.seed for record in records)}."
+    )
+
+
+_NAMES = ("Data", "Transformation", "Backbone", "Training")
+
+
+def _columns(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """Headings with their texts by row; a measure that no run has is left out, but for the first three."""
+    columns = [("Readout", [_text(row.readout) for row in rows]), ("Paper", [_text(row.paper) for row in rows])]
+    for measure, name in MEASURES.items():
+        found = [row.measured(measure) for row in rows]
+        if measure != "readout" and (any(found) or measure != "few_labels"):
+            columns.append((name, [_text(summary) for summary in found]))
+    return [*columns, ("Runs", [str(len(row.records)) for row in rows])]
+
+
+def to_rich(rows: Sequence[Row]) -> RenderableType:
+    """For the terminal: a table a cell, its columns under those of the one before; 80 columns are enough."""
+    noted = any(row.note for row in rows)
+    columns = _columns(rows)
+    if not any(row.paper for row in rows):
+        columns = [column for column in columns if column[0] != "Paper"]
+    parts: list[RenderableType] = []
+    for cell in dict.fromkeys(row.cell for row in rows):
+        table = Table(title=str(cell), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
+        table.add_column("Training", min_width=10)
+        for name, _ in columns:
+            width = 4 if name == "Runs" else max(10, len(name))
+            style = "bold" if name == "Readout" else ""
+            table.add_column(name, justify="right", style=style, min_width=width, no_wrap=True)
+        if noted:
+            table.add_column("Note")
+        for number, row in enumerate(rows):
+            if row.cell == cell:
+                texts = [values[number] for _, values in columns]
+                table.add_row(row.mode_name, *texts, *([row.note] if noted else []))
+        parts.append(table)
+    return Group(*parts, Text(HOW_MEASURED))
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """The table and its caption in Markdown."""
+    records = [record for row in rows for record in row.records]
+    noted = any(row.note for row in rows)
+    columns = _columns(rows)
+    lines = [
+        "| " + " | ".join([*_NAMES, *(name for name, _ in columns), *(["Note"] if noted else [])]) + " |",
+        "|" + "---|" * 4 + "---:|" * len(columns) + ("---|" if noted else ""),
+    ]
+    for number, row in enumerate(rows):
+        texts = [values[number] for _, values in columns]
+        texts[0] = f"**{texts[0]}**" if row.readout else texts[0]
+        names = (row.cell.dataset_name, row.cell.transformation, row.cell.backbone_name, row.mode_name)
+        lines.append("| " + " | ".join([*names, *texts, *([row.note] if noted else [])]) + " |")
+    return "\n".join([*lines, "", HOW_MEASURED, "", provenance(records)])
+
+
+def to_html(rows: Sequence[Row]) -> str:
+    """The table as HTML: one body a cell, with the cell's name as its heading."""
+    noted = any(row.note for row in rows)
+    columns = _columns(rows)
+    headings = ["Training", *(name for name, _ in columns), *(["Note"] if noted else [])]
+    parts = ['<table class="results"><thead><tr>']
+    parts += [f'<th scope="col">{heading}</th>' for heading in headings]
+    parts.append("</tr></thead>")
+    for cell in dict.fromkeys(row.cell for row in rows):
+        parts.append(
+            f'<tbody><tr class="cell"><th colspan="{len(headings)}" scope="rowgroup">{html.escape(str(cell))}</th></tr>'
+        )
+        for number, row in enumerate(rows):
+            if row.cell != cell:
+                continue
+            # The spread is a part of its own, so that a narrow screen can put it under its mean.
+            texts = [
+                re.sub("(± .*)", r'<span class="std">\1</span>', html.escape(values[number])) for _, values in columns
+            ]
+            note = f"<td>{html.escape(row.note)}</td>" if noted else ""
+            parts.append(
+                f'<tr data-mode="{row.mode}">'
+                f'<th scope="row"><span class="swatch {row.mode}"></span>{row.mode_name}</th>'
+                f'<td class="headline">{texts[0]}</td>'
+                + "".join(f"<td>{text}</td>" for text in texts[1:])
+                + note
+                + "</tr>"
+            )
+        parts.append("</tbody>")
+    return "".join([*parts, "</table>"])
+
+
+def _text(number: Summary | None) -> str:
+    return NONE if number is None else str(number)
+
+
+def _paper(cell: Cell, mode: str) -> Summary | None:
+    number = paper.NUMBERS.get(cast(paper.Cell, (cell.dataset, cell.transformation, cell.backbone_name, mode)))
+    return None if number is None else Summary(number.mean, number.std, paper.RUNS)
+
+
+def _all_but_the_seed(record: RunRecord) -> str:
+    tree = {name: value for name, value in record.configuration.items() if name not in ("seed", "recipe")}
+    tree["data"] = {name: value for name, value in tree["data"].items() if name != "root"}
+    return json.dumps(tree, sort_keys=True)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def listed(words: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _values(values: Iterable[Any]) -> str:
+    """Every value once, ascending: '1', '6 and 12', '0, 1 and 2'."""
+    return listed([f"{value:,}" if isinstance(value, int) else str(value) for value in _ascending(values)])
+
+
+def _ascending(values: Iterable[Any]) -> list[Any]:
+    unique = set(values)
+    numbers = sorted(value for value in unique if isinstance(value, int | float))
+    return [*numbers, *sorted(str(value) for value in unique if not isinstance(value, int | float))]
+
+
+def _day(moment: object) -> date | None:
+    try:
+        return datetime.fromisoformat(str(moment)).date()
+    except ValueError:
+        return None

@@ -1,0 +1,119 @@
+"""Run a few recipes side by side, and set the table: what is done is not repeated, what was interrupted goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hssl.analysis.limits import budget_statement
+from hssl.analysis.summaries import comparison_table, to_rich
+from hssl.config import Config, Mode, override
+from hssl.errors import HsslError
+from hssl.paper.recipes import recipe, recipe_name
+from hssl.places import from_environment
+from hssl.report.comparison import write_report
+from hssl.report.sections.gains import gains_sentence, trained
+from hssl.runs.record import RunRecord, collect, read, write
+
+
+def compare(
+    stems: Sequence[str],
+    modes: Sequence[Mode],
+    seeds: Sequence[int],
+    budget: str,
+    overrides: Mapping[str, Any],
+    out: Path,
+) -> int:
+    """Train and evaluate every stem in every mode with every seed; print the table and write `out/report.html`.
+
+    A run lies in `out/runs/NAME`, its record in `out/records/NAME.json`. A run that fails is shown with its error and
+    leaves the others alone.
+
+    Args:
+        stems: recipes without their mode, e.g. `digits-translation`.
+        modes, seeds: what to run each stem in.
+        budget: smoke, quick or paper.
+        overrides: fields by dotted name, for all runs.
+        out: the folder for everything.
+
+    Returns:
+        0; 2 when runs failed for reasons that the user can mend, 1 when one failed for another.
+
+    Raises:
+        HsslError: a configuration that cannot train; no run has been started then.
+    """
+    from hssl.training.engine import check
+
+    console = Console(stderr=True)
+    records: list[RunRecord] = []
+    failures: dict[str, str] = {}
+    code = 0
+    # Seeds outermost: after one round every mode has a number.
+    cells = [(stem, mode, seed) for seed in seeds for stem in stems for mode in modes]
+    configurations: dict[str, Config] = {}
+    for stem, mode, seed in cells:
+        name = recipe_name(stem, mode)
+        cell = f"{name}-{budget}-seed{seed}"
+        configurations[cell] = override(recipe(name, budget), {**overrides, "seed": seed})
+        if "data.root" not in overrides:
+            configurations[cell] = from_environment(configurations[cell])
+        try:
+            check(configurations[cell])
+        except HsslError:
+            console.print(f"{cell} cannot train; no run was started", highlight=False)
+            raise
+    for index, (cell, config) in enumerate(configurations.items(), start=1):
+        console.print(f"[bold]run {index} of {len(configurations)}:[/bold] {cell}", highlight=False)
+        try:
+            record = _run(config, out / "runs" / cell, out / "records" / f"{cell}.json")
+            if record is not None:
+                records.append(record)
+        except HsslError as error:
+            failures[cell] = str(error)
+            code = code or 2
+            console.print(f"[red]{cell} failed[/red]: {error}", highlight=False, markup=True)
+        except Exception as error:  # one broken cell must not take the others with it
+            logging.getLogger(__name__).exception("%s failed", cell)
+            failures[cell] = f"{type(error).__name__}: {error}"
+            code = 1
+    if records:
+        page = write_report(records, out)
+        show(records)
+        Console().print(f"\nreport: {page}", highlight=False, soft_wrap=True)
+    for cell, message in failures.items():
+        console.print(f"failed: {cell}: {message}", highlight=False, markup=False)
+    return code
+
+
+def show(records: Sequence[RunRecord]) -> None:
+    """Print the table, what was gained over random weights, and the plain statement of what the budget shows."""
+    console = Console()
+    rows = comparison_table(records)
+    console.print(to_rich(rows))
+    if gained := gains_sentence(trained(rows)):
+        console.print(gained, style="bold", highlight=False)
+    for statement in budget_statement(records):
+        console.print(statement, highlight=False)
+
+
+def _run(config: Config, folder: Path, file: Path) -> RunRecord | None:
+    from hssl.training.engine import train
+    from hssl.training.environment import is_first_process
+    from hssl.training.evaluate import evaluate_run
+
+    # A record speaks of this very run where the run was measured before; what is trained anew is measured anew.
+    measured = (folder / "evaluation.json").exists()
+    # Of a finished run no more than whether it is this one and its data the same.
+    train(config, folder)
+    if not is_first_process():
+        return None
+    if measured and file.exists() and (there := read(file)).identity == config.identity():
+        return there
+    evaluate_run(folder)
+    record = collect(folder)
+    write(record, file)
+    return record

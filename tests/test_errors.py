@@ -10,7 +10,7 @@ FAMILY = (ConfigurationError, DataError, GroupError, RunFolderError, SizeError)
 
 
 @pytest.mark.parametrize("kind", FAMILY)
-def test_message_says_what_arrived_what_is_accepted_and_what_to_do(kind: type[HsslError]) -> None:
+def test_message_says_what_it_got_what_it_expected_and_a_hint(kind: type[HsslError]) -> None:
     error = kind("it does not fit", got=3, expected="4, 5", hint="give 4")
     assert str(error) == "it does not fit\n  got:      3\n  expected: 4, 5\n  hint:     give 4"
     assert error.problem == "it does not fit"

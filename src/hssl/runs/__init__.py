@@ -1,0 +1,1 @@
+"""Runs: the record of one, the folder of many, a grid of them on this machine or on a SLURM cluster."""

@@ -18,7 +18,7 @@ def naive_contrastive(
     examples: Sequence[int] | None = None,
     with_positive: bool = False,
 ) -> Tensor:
-    """Equations 2 and 3 of Keller et al. 2022; `with_positive` adds the one term that they leave out."""
+    """Equations 2 and 3 of Keller et al. 2023; `with_positive` adds the one term that they leave out."""
     views = (projections_1.double(), projections_2.double())
     total, n = [], len(projections_1)
     for i in range(n) if examples is None else examples:

@@ -1,7 +1,8 @@
 """Homomorphic self-supervised learning: positive pairs inside the feature space of equivariant networks.
 
-Implements Keller, Suau and Zappella, 'Homomorphic Self-Supervised Learning' (2022, arXiv:2211.08282). Sub-packages are
-imported on first use, so that `import hssl` and the command line stay quick.
+Implements Keller, Suau and Zappella, 'Homomorphic Self-Supervised Learning' (TMLR 2023, arXiv:2211.08282,
+https://openreview.net/forum?id=tEKqQgbwbf). Sub-packages are imported on first use, so that `import hssl` and the
+command line stay quick.
 """
 
 from importlib import import_module

@@ -7,7 +7,7 @@ The two differ in the denominator only. For an example i, views j, l in {1, 2} a
 - `nt_xent`: one denominator an anchor i_j, over everything but the anchor itself: the positive pair is in it.
 
 References:
-    Keller, Suau, Zappella, 'Homomorphic Self-Supervised Learning', 2022, arXiv:2211.08282, equations 2 and 3.
+    Keller, Suau, Zappella, 'Homomorphic Self-Supervised Learning', TMLR 2023, arXiv:2211.08282, equations 2 and 3.
     Chen, Kornblith, Norouzi, Hinton, 'A Simple Framework for Contrastive Learning', ICML 2020, equation 1.
 """
 
@@ -51,7 +51,7 @@ def contrastive(
     rows: slice | None = None,
     block_rows: int | None = None,
 ) -> Scalar:
-    """The paper's objective, equations 2 and 3 of Keller et al. 2022, with s the cosine similarity:
+    """The paper's objective, equations 2 and 3 of Keller et al. 2023, with s the cosine similarity:
 
         mean_i [ log sum_{k != i} sum_{j, l in {1, 2}} exp(s(i_j, k_l) / tau)  -  s(i_1, i_2) / tau ]
 

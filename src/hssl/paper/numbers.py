@@ -76,12 +76,13 @@ def steps(dataset: Dataset) -> int:
 
 
 HSSL = """\
-@misc{keller2022homomorphic,
-  title  = {Homomorphic Self-Supervised Learning},
-  author = {Keller, T. Anderson and Suau, Xavier and Zappella, Luca},
-  year   = {2022},
-  eprint = {2211.08282},
-  archivePrefix = {arXiv},
+@article{keller2023homomorphic,
+  title   = {Homomorphic Self-Supervised Learning},
+  author  = {Keller, T. Anderson and Suau, Xavier and Zappella, Luca},
+  journal = {Transactions on Machine Learning Research},
+  year    = {2023},
+  url     = {https://openreview.net/forum?id=tEKqQgbwbf},
+  note    = {arXiv:2211.08282},
 }"""
 """The paper: the objective, the theory and every experiment here."""
 

@@ -1,6 +1,6 @@
 """Recipes: a run is a function that returns its whole configuration. Imports no torch.
 
-Each function below is one row of table 1 or 2 of Keller et al. 2022, or the same experiment on other images. Its name
+Each function below is one row of table 1 or 2 of Keller et al. 2023, or the same experiment on other images. Its name
 is the recipe's stem; with a mode it is a recipe: `mnist-scale` and `hssl` make `mnist-scale-hssl`.
 
     hssl train mnist-scale-hssl --out runs/mnist-scale-hssl

@@ -59,7 +59,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "The loss: equations 2 and 3, or NT-Xent",
                 "Equations 2 and 3 leave the positive pair out of the denominator; SimCLR's NT-Xent, which the paper "
                 "names as its loss, has it there. Does that matter?",
-                "Keller et al. 2022, equations 2 and 3; Chen et al. 2020, equation 1; docs/decisions.md, row 1",
+                "Keller et al. 2023, equations 2 and 3; Chen et al. 2020, equation 1; docs/decisions.md, row 1",
                 _structured(),
                 _SELF_SUPERVISED,
                 {"contrastive": {"objective.name": "contrastive"}, "nt-xent": {"objective.name": "nt_xent"}},
@@ -70,7 +70,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "Streams: all, or only those that a pair reads",
                 "The paper computes every group element of every image, and a pair reads two of them. BatchNorm sees "
                 "fewer rows where the others are left out: what does that do to accuracy? Both read afterwards.",
-                "Keller et al. 2022, appendix B; docs/decisions.md, row 20",
+                "Keller et al. 2023, appendix B; docs/decisions.md, row 20",
                 _structured("rotation", "scale"),
                 _SELF_SUPERVISED,
                 {
@@ -84,7 +84,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "Rotations: kernels of one rotation, or full p4 kernels",
                 "Equation 4 sums over all elements of the input group; the paper's rotated copies of the basis mix no "
                 "rotations. What is the sum over all four worth, with the four times as many weights that it takes?",
-                "Keller et al. 2022, appendix B and equation 4; Cohen and Welling 2016, section 6",
+                "Keller et al. 2023, appendix B and equation 4; Cohen and Welling 2016, section 6",
                 _structured("rotation"),
                 _EVERY,
                 {
@@ -117,7 +117,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "Tiny ImageNet: translations on maps of 4 x 4",
                 "The paper leaves this row of table 1 out: its maps are 'too small to allow for effective H-SSL "
                 "training'. What do A-SSL and H-SSL learn on them?",
-                "Keller et al. 2022, appendix B",
+                "Keller et al. 2023, appendix B",
                 ("tiny-imagenet-translation",),
                 _EVERY,
                 {"4x4": {}},
@@ -127,7 +127,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "The joint group: rotation or scale x position",
                 "The paper averages over positions before h unless positions are the group. Without that g0 is an "
                 "element of both: what does H-SSL learn from moving along both?",
-                "Keller et al. 2022, appendix B; docs/decisions.md, row 4",
+                "Keller et al. 2023, appendix B; docs/decisions.md, row 4",
                 _structured("rotation", "scale"),
                 _SELF_SUPERVISED,
                 {

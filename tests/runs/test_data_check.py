@@ -8,12 +8,12 @@ from rich.console import Console
 from hssl.config import Config
 from hssl.data import hub
 from hssl.errors import DataError
-from hssl.runs import grid as reproduce
-from hssl.runs.run import GridFolder
-from hssl.runs.data_check import check_data
 from hssl.paper.grid import cells
-from hssl.runs.grid import Task, run, tasks
 from hssl.places import VARIABLE
+from hssl.runs import grid as reproduce
+from hssl.runs.data_check import check_data
+from hssl.runs.grid import Task, run, tasks
+from hssl.runs.run import GridFolder
 from small_data import write_cifar10, write_mnist
 
 

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from fakes.small_run import configuration
 from hssl.errors import ConfigurationError
-from hssl.runs import grid as module
-from hssl.runs.run import GridFolder, make
 from hssl.paper.grid import cells
+from hssl.runs import grid as module
 from hssl.runs.grid import Task, died, run, tasks
+from hssl.runs.run import GridFolder, make
 from hssl.signals import endable
 
 QUIET = Console(quiet=True)

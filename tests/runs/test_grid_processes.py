@@ -21,9 +21,9 @@ import pytest
 
 from fakes import warm
 from hssl.errors import DataError
-from hssl.runs.run import GridFolder
-from hssl.runs.record import read
 from hssl.report.reproduction import write_reproduction
+from hssl.runs.record import read
+from hssl.runs.run import GridFolder
 from small_data import write_mnist
 
 FIELDS = {

@@ -14,8 +14,8 @@ from fakes.small_run import configuration
 from hssl.config import Config
 from hssl.errors import RunFolderError
 from hssl.runs import run as module
-from hssl.runs.run import BUSY, GridFolder, main, make
 from hssl.runs.record import read
+from hssl.runs.run import BUSY, GridFolder, main, make
 from hssl.training.run_folder import RunFolder
 
 

@@ -13,9 +13,10 @@ from fakes.slurm import FakeSlurm, until
 from fakes.small_run import configuration
 from hssl.cli import main
 from hssl.errors import ConfigurationError, RunFolderError
-from hssl.runs.run import GridFolder, make
-from hssl.runs.record import read
+from hssl.extras import MissingPackageError
 from hssl.runs.grid import Task
+from hssl.runs.record import read
+from hssl.runs.run import GridFolder, make
 from hssl.runs.slurm import jobs_file, submit
 from hssl.runs.slurm_options import Resources
 from small_runs import metrics
@@ -212,7 +213,7 @@ def test_without_slurm_or_submitit_it_is_said_what_is_missing(
     with pytest.raises(ConfigurationError, match="no SLURM here: sbatch, srun, squeue cannot be found"):
         submit(work(0), folder, Resources())
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'hssl\[slurm\]'"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'hssl\[slurm\]'"):
         submit(work(0), folder, Resources())
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from hssl.benchmarks import data, layers, loss, scaling, step
 from hssl.benchmarks.machine import ceilings, describe
 from hssl.errors import ConfigurationError
+from hssl.extras import extra
 from hssl.files import write_atomically
+
+with extra("terminal"):
+    from rich.console import Console
+    from rich.table import Table
 
 Rows = Iterator[dict[str, Any]]
 

@@ -8,11 +8,16 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from hssl.extras import is_installed
+
 
 @contextmanager
 def progress(first: str) -> Iterator[Callable[[str], None]]:
-    """Something that says on stderr what is being done: one changing line on a terminal, a line each elsewhere."""
-    if not sys.stderr.isatty():
+    """Something that says on stderr what is being done: one changing line on a terminal, a line each elsewhere.
+
+    Without rich a terminal reads what a program does; so with `table`.
+    """
+    if not (sys.stderr.isatty() and is_installed("terminal")):
         yield lambda doing: print(doing, file=sys.stderr, flush=True)
         return
     from rich.console import Console
@@ -33,7 +38,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], droppable: Sequ
     Too wide a table first loses its `droppable` columns, in that order, and then folds its cells.
     """
     widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
-    if not sys.stdout.isatty():
+    if not (sys.stdout.isatty() and is_installed("terminal")):
         for row in (columns, *rows):
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
 from hssl.analysis.summaries import MODES, Row, Summary
+from hssl.extras import extra
 from hssl.runs.record import RunRecord
+
+with extra("plots"):
+    from matplotlib import rc_context
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 # matplotlib knows no CSS variables: each role is drawn in a colour that nothing else has and renamed in the SVG.
 _ROLES = {

@@ -20,17 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from hssl.config import Config
 from hssl.errors import ConfigurationError, HsslError
-from hssl.runs.run import BUSY, GridFolder
-from hssl.runs.data_check import check_data, described
+from hssl.extras import extra
 from hssl.paper.grid import Cell
-from hssl.runs.record import RunRecord
-from hssl.runs.watch import Watch, duration
 from hssl.places import below, from_environment
+from hssl.runs.data_check import check_data, described
+from hssl.runs.record import RunRecord
+from hssl.runs.run import BUSY, GridFolder
+from hssl.runs.watch import Watch, duration
 from hssl.signals import name_of
+
+with extra("terminal"):
+    from rich.console import Console
 
 # Seconds between two looks at a run that another process makes.
 _PATIENCE = 2.0

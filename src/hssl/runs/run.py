@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 
 from hssl.config import Config, differences, parse
 from hssl.errors import DataError, HsslError, RunFolderError
-from hssl.runs.record import RunRecord, collect, read, write
 from hssl.files import remove_leftovers, write_atomically
+from hssl.runs.record import RunRecord, collect, read, write
 from hssl.signals import endable, name_of
 from hssl.training.run_lock import RunInUseError
 

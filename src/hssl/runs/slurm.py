@@ -20,12 +20,13 @@ from typing import Any, Literal
 from filelock import Timeout
 
 from hssl.errors import ConfigurationError, DataError, RunFolderError
-from hssl.runs.run import GridFolder
+from hssl.extras import extra
+from hssl.files import write_atomically
 from hssl.runs.data_check import check_data
 from hssl.runs.grid import Task
+from hssl.runs.run import GridFolder
 from hssl.runs.slurm_options import Resources
 from hssl.runs.slurm_task import RunTask
-from hssl.files import write_atomically
 
 State = Literal["done", "running", "waiting", "submitted"]
 
@@ -195,12 +196,8 @@ def _kept(folder: GridFolder) -> dict[str, dict[str, Any]]:
 
 
 def _check_tools(cluster: str) -> None:
-    try:
+    with extra("slurm"):
         import submitit  # noqa: F401
-    except ImportError:
-        raise ConfigurationError(
-            "--launcher slurm needs submitit, which is not installed", hint="pip install 'hssl[slurm]'"
-        ) from None
     lacking = [tool for tool in ("sbatch", "srun", "squeue") if shutil.which(tool) is None]
     if cluster == "slurm" and lacking:
         raise ConfigurationError(

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hssl.config import Config
-from hssl.runs.run import BUSY, GridFolder
-from hssl.runs.grid import command, died
 from hssl.files import write_atomically
+from hssl.runs.grid import command, died
+from hssl.runs.run import BUSY, GridFolder
 
 # Seconds: between two looks at the run's process; that it has to stop; that another's run is waited for, and how often
 # it is looked for.

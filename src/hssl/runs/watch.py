@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
-
+from hssl.extras import extra
 from hssl.runs.run import GridFolder
+
+with extra("terminal"):
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
 
 _TAIL = 400
 """Bytes of a run's log in which its last line lies."""

@@ -8,18 +8,21 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hssl.errors import HsslError
+from hssl.extras import is_installed
 from hssl.training.checkpoint import not_finite
 from hssl.training.energy import EnergyMeter, meter_of
 from hssl.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 METRICS = ("train/loss", "train/accuracy", "train/readout_loss", "test/accuracy")
 
@@ -104,10 +107,13 @@ class Journal(Callback):
 
 
 class ProgressDisplay(Callback):
-    """A live bar over the whole run with loss, accuracy, images a second and time left; plain lines off a terminal."""
+    """A live bar over the whole run with loss, accuracy, images a second and time left.
+
+    Plain lines off a terminal, and without rich.
+    """
 
     def __init__(self, folder: RunFolder, name: str) -> None:
-        self._console = Console(file=sys.stderr)
+        self._console = _terminal()
         self._folder, self._name = folder, name
         self._progress: Progress | None = None
         self._rate = 0.0
@@ -119,8 +125,10 @@ class ProgressDisplay(Callback):
             return
         epochs = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
         self._note(f"{self._name}: {epochs}, {_images_per_epoch(trainer):,} images an epoch")
-        if not self._console.is_terminal:
+        if self._console is None:
             return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
         self._progress = Progress(
             # 80 columns hold all of it; the name stands on the line above.
             BarColumn(bar_width=14),
@@ -188,7 +196,17 @@ class ProgressDisplay(Callback):
     def _note(self, line: str, quiet: bool = False) -> None:
         self._folder.append_log(line)
         if not quiet and self._progress is None:
-            self._console.print(line, highlight=False, soft_wrap=True)
+            print(line, file=sys.stderr, flush=True)
+
+
+def _terminal() -> Console | None:
+    """Where a live bar can be drawn; None off a terminal, and without rich."""
+    if not sys.stderr.isatty() or not is_installed("terminal"):
+        return None
+    from rich.console import Console
+
+    console = Console(file=sys.stderr)
+    return console if console.is_terminal else None
 
 
 def _over_all_processes(trainer: L.Trainer, joules: float | None) -> float | None:

@@ -18,6 +18,7 @@ from hssl.backbones import Backbone, describe_size, is_large
 from hssl.config import SELF_SUPERVISED, Config
 from hssl.data import DataSets, load_data
 from hssl.errors import ConfigurationError, DataError
+from hssl.extras import how_to_install, is_installed
 from hssl.training.build import build_backbone, build_views
 from hssl.training.calibration import calibrate
 from hssl.training.callbacks import METRICS, Checkpoint, DivergenceError, Journal, OwnSignals, ProgressDisplay
@@ -88,8 +89,12 @@ def train(config: Config, out: Path) -> dict[str, Any]:
             folder.trim_metrics(epochs_done)
         if epochs_done < config.trainer.epochs:
             _fit(config, folder, module, data, resume=epochs_done > 0)
-    notes = (*config.without_effect(), *data.notes, *(() if alone else (_NO_LOCK,)))
-    return {"epochs": config.trainer.epochs, "notes": notes, **_last_figures(folder)}
+    notes = [*config.without_effect(), *data.notes]
+    if not alone:
+        notes.append(_NO_LOCK)
+    if not is_installed("tensorboard"):
+        notes.append(f"no curves for TensorBoard were written: {how_to_install('tensorboard')}")
+    return {"epochs": config.trainer.epochs, "notes": tuple(notes), **_last_figures(folder)}
 
 
 def check(config: Config) -> Backbone:
@@ -224,7 +229,7 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
         enable_model_summary=False,
         enable_checkpointing=False,
         plugins=[CheckedFiles()],
-        logger=TensorBoardLogger(str(folder.path), name="tensorboard", version=""),
+        logger=is_installed("tensorboard") and TensorBoardLogger(str(folder.path), name="tensorboard", version=""),
         callbacks=[
             OwnSignals(),
             # First: its sum over processes must not meet the one that reading a metric starts in the first process.

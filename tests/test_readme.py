@@ -71,9 +71,14 @@ def test_the_recipes_and_targets_that_it_names_exist() -> None:
     assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
 
 
-def test_links_within_the_project_resolve() -> None:
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README.read_text()):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_links_within_the_project_resolve(page: Path) -> None:
+    for target, _, heading in re.findall(r"\]\((?!https?://)([^)#]+)(#([^)]+))?\)", page.read_text()):
+        linked = page.parent / target
+        assert linked.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), flags=re.MULTILINE)
+            assert heading in [text.lower().replace(" ", "-") for text in headings], heading
 
 
 def test_the_results_are_rendered_from_the_committed_records(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ BENCHMARKS = ("layers", "step", "loss", "data", "scaling")
 _OVERRIDES = """\
 Any field of the configuration is an option by its dotted name:
     --optimizer.learning_rate 0.3   --trainer.epochs=20
-    --backbone.scales 1,1.5,2   --seed 1
+    --group.factors 1,1.5,2   --seed 1
 'hssl recipes --fields' lists every field with what it accepts and its default.
 Fields are replaced after the budget is applied."""
 _SEED = "   --seed 1"
@@ -126,7 +126,7 @@ def _run(words: list[str]) -> int:
         parser.print_help()
         return 2
     overrides: dict[str, str] = {}
-    if command in ("train", "equivariance", "compare", "reproduce") and words[0] == command:
+    if command in ("recipes", "train", "equivariance", "compare", "reproduce") and words[0] == command:
         words, overrides = _split_overrides(words, commands[command])
     try:
         arguments = parser.parse_args(words)
@@ -138,7 +138,11 @@ def _run(words: list[str]) -> int:
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     match arguments.command:
         case "recipes":
-            return catalogue.fields() if arguments.fields else catalogue.recipes(arguments.pattern)
+            if overrides and not arguments.fields:
+                raise ConfigurationError(
+                    f"there is no option --{next(iter(overrides))} here", hint="hssl recipes --help"
+                )
+            return catalogue.fields(overrides) if arguments.fields else catalogue.recipes(arguments.pattern)
         case "train":
             return runs.train(
                 arguments.recipe, arguments.budget, overrides, arguments.out, measure=not arguments.no_evaluation
@@ -221,7 +225,15 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     equivariance.option("--budget", choices=BUDGET_NAMES, help=f"{_BUDGET}; of a recipe (default: quick)")
 
     compare = commands["compare"]
-    compare.option("stems", nargs="+", metavar="STEM", help="recipes without their mode, such as mnist-translation-mlp")
+    compare.option(
+        "stems",
+        nargs="+",
+        metavar="STEM",
+        help="recipes without their mode, such as mnist-translation-mlp; with --vary whole recipes, or custom",
+    )
+    compare.option(
+        "--vary", nargs="+", default=[], metavar="FIELD=V,V", help="compare values of fields instead of modes"
+    )  # fmt: skip
     compare.option("--modes", nargs="+", metavar="MODE", help="of assl, hssl, frozen, supervised (default: all)")
     compare.option("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="one run for each (default: 0)")
     compare.option("--budget", choices=BUDGET_NAMES, default="quick", help=f"{_BUDGET} (default: quick)")
@@ -308,7 +320,9 @@ def _epilog(command: str) -> str | None:
         "scaling: batch, |G|, width, resolution.\n\n"
         "Example:\n    hssl bench step --rounds 3 --json step.json",
         "compare": f"{_OVERRIDES.replace(_SEED, '')}\n\n"
-        "Example:\n    hssl compare digits-translation --seeds 0 1 2 --out runs/demo",
+        "Examples:\n    hssl compare digits-translation --seeds 0 1 2 --out runs/demo\n"
+        "    hssl compare digits-scale-hssl --vary method.name=contrastive,my_module:Mine\n"
+        "    hssl compare digits-scale-hssl --vary method.temperature=0.05,0.1,0.2",
     }.get(command)
 
 
@@ -333,10 +347,12 @@ def _split_overrides(words: Sequence[str], parser: _Parser) -> tuple[list[str], 
 
 
 def _known_field(name: str) -> None:
-    from hssl.config import Config, fields_of, override
+    from hssl.config import Config, fields_of_parts, override
+    from hssl.parts import KINDS
     from hssl.runs.slurm_options import OPTIONS as SLURM_OPTIONS
 
-    if name.removeprefix("slurm.") not in SLURM_OPTIONS and name not in dict(fields_of()):
+    known = {field for field, _, _ in fields_of_parts(Config())}
+    if name.removeprefix("slurm.") not in SLURM_OPTIONS and name not in known | KINDS.keys():
         override(Config(), {name: ""})
 
 

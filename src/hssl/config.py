@@ -1,170 +1,55 @@
-"""The typed, validated configuration of a run. Imports no torch, so that the command line can answer at once.
+"""The typed, validated configuration of a run: the union of what its parts declare. Imports no torch.
 
-A recipe (`hssl.paper.recipes`) returns one of these; any field can be overridden by its dotted name.
+A recipe (`hssl.paper.recipes`) returns one of these; any field can be overridden by its dotted name. Which fields a
+section has follows from the part that its `name` chooses (`hssl.parts`).
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from hssl.backbones.settings import BackboneSettings, ThreeLayerSettings
+from hssl.data.settings import DataSettings
 from hssl.errors import ConfigurationError, nearest
-
-PAPER_SCALES = (1.0, 1.25, 1.33, 1.5, 1.66, 1.75)
+from hssl.groups.settings import GroupSettings, ScalesSettings
+from hssl.methods.settings import ContrastiveSettings, MethodSettings
+from hssl.optimizers.settings import LARSSettings, OptimizerSettings
+from hssl.parts import KINDS, SHORT, settings_class
+from hssl.settings import Section
+from hssl.views.settings import FiberViewsSettings, SampledSettings, ViewsSettings
 
 Mode = Literal["a-ssl", "h-ssl", "hybrid", "frozen", "supervised"]
 Transformation = Literal["translation", "rotation", "scale"]
 BudgetName = Literal["smoke", "quick", "long", "paper"]
-SELF_SUPERVISED: tuple[Mode, ...] = ("a-ssl", "h-ssl", "hybrid")
+CUSTOM = "custom"
+"""The recipe of a run that was put together part by part."""
+MODES: Mapping[Mode, Mapping[str, str]] = {
+    "a-ssl": {"method.name": "contrastive", "views.name": "inputs"},
+    "h-ssl": {"method.name": "contrastive", "views.name": "fibers"},
+    "hybrid": {"method.name": "contrastive", "views.name": "hybrid"},
+    "frozen": {"method.name": "frozen"},
+    "supervised": {"method.name": "supervised"},
+}
+"""The paper's words for a method and where its pairs come from."""
+TRANSFORMATIONS: Mapping[str, Transformation] = {
+    "translations": "translation",
+    "rotations": "rotation",
+    "scales": "scale",
+}
+"""The paper's words for the groups of its experiments."""
 
 # Fields that change no number: where the images lie and how they are kept.
 _WITHOUT_NUMBERS = ("data.root", "data.store")
+_ALL_FIELDS = "hssl recipes --fields lists every field"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-
-class DataConfig(_Section):
-    """Where the images come from and how they enter the store."""
-
-    name: str = Field(default="digits", description="digits, mnist, cifar10, tiny-imagenet, folder, or hub:OWNER/NAME")
-    root: str | None = Field(
-        default=None,
-        description="folder with the data; none: embedded (digits), a sub-folder of HSSL_DATA, or fetched from the hub",
-    )
-    resolution: int = Field(default=29, ge=8, le=1024, description="height and width in pixels that the network sees")
-    fit: Literal["pad", "resize"] = Field(default="pad", description="how an image gets to the resolution")
-    resize_to: int | None = Field(default=None, ge=4, le=1024, description="resize to this many pixels before padding")
-    normalize: Literal["unit", "standardize"] = Field(
-        default="unit", description="unit: x/255, black stays 0; standardize: zero mean and unit variance by channel"
-    )
-    train_images: int | None = Field(
-        default=None, ge=2, description="use only this many training images, a fixed choice, the same for every seed"
-    )
-    test_images: int | None = Field(
-        default=None, ge=2, description="use only this many test images, a fixed choice, the same for every seed"
-    )
-    test_fraction: float = Field(default=0.1, gt=0, lt=1, description="share held out where a source has no test split")
-    validation_images: int | None = Field(
-        default=None,
-        ge=1,
-        description="measure on this many images held out of the training set, the same for every seed, instead of on "
-        "the test images: for choosing settings",
-    )
-    strict: bool = Field(
-        default=False, description="refuse a folder with an unreadable image instead of leaving the image out"
-    )
-    grey: bool | None = Field(
-        default=None, description="force one (true) or three (false) channels; none: as the images are"
-    )
-    store: Literal["auto", "memory", "mapped"] = Field(
-        default="auto",
-        description="mapped: decoded to a file in HSSL_CACHE (~/.cache/hssl) and read batch by batch; auto: memory, "
-        "unless the images would take more than half of what is left",
-    )
-
-
-class BackboneConfig(_Section):
-    """The network f, appendix B of the paper."""
-
-    name: Literal[
-        "three-layer", "resnet20-cifar10", "resnet20-tiny-imagenet", "mlp", "cnn-three-layer", "cnn-resnet20"
-    ] = Field(default="three-layer", description="the architecture; mlp and cnn-* are the controls without structure")
-    width: float = Field(default=1.0, gt=0, le=4, description="factor on every channel count")
-    basis: Literal["sesn", "untruncated"] = Field(
-        default="sesn", description="sesn: the paper's fixed grid; untruncated: the kernel grows with the scale"
-    )
-    full_extent: bool = Field(default=False, description="rotations: convolve over the whole cyclic group axis (p4)")
-    circular: bool = Field(
-        default=False, description="translations: circular padding, exact for shifts by the total stride"
-    )
-    scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        default=PAPER_SCALES, min_length=1, description="scale factors of a scale network"
-    )
-    plan: Literal["auto", "measured", "plain", "direct", "cropped", "separable", "fourier"] = Field(
-        default="auto", description="how steerable layers are computed; all give the same numbers but for rounding"
-    )
-    reading: Literal["grouped", "shared-trunk"] = Field(
-        default="grouped",
-        description="cnn-*: streams apart from the first layer on, as in the steerable networks, or from the last one",
-    )
-
-
-class ViewsConfig(_Section):
-    """Where positive pairs come from: g0, g1 and g2 (section 3 and appendix B)."""
-
-    base_size: tuple[int, ...] | int = Field(
-        default=1, description="|g0|: elements along the group axis, or (rows, columns) for translations"
-    )
-    joint: bool = Field(
-        default=False, description="no spatial pooling: g0 lives on the joint group (e.g. rotation x position)"
-    )
-    max_distance: float | None = Field(
-        default=None, ge=0, description="largest distance between g1 and g2 (figure 2, right)"
-    )
-    distance: Literal["euclidean", "topological"] = Field(
-        default="euclidean", description="how max_distance is measured; euclidean is the paper's"
-    )
-    translation_strength: float = Field(
-        default=0.2, ge=0, lt=1, description="A-SSL: largest shift, share of height and width"
-    )
-    smallest_scale: float = Field(default=0.57, gt=0, le=1, description="A-SSL: strongest downscaling")
-    scale_draw: Literal["continuous", "discrete"] = Field(
-        default="continuous", description="A-SSL: any downscaling, or only the inverse scale factors of the group"
-    )
-    streams: Literal["all", "sampled"] = Field(
-        default="all",
-        description="sampled: compute only the rotations or scales that a pair reads, three to six times less work; "
-        "all: the paper's own computation",
-    )
-
-    @field_validator("base_size")
-    @classmethod
-    def _positive(cls, value: tuple[int, ...] | int) -> tuple[int, ...] | int:
-        sizes = (value,) if isinstance(value, int) else value
-        if not sizes or min(sizes) < 1:
-            raise ValueError("every extent of g0 is at least 1")
-        return value
-
-
-class ObjectiveConfig(_Section):
-    """The loss on projections; `contrastive` is the paper's equations 2 and 3."""
-
-    name: Literal["contrastive", "nt_xent"] = Field(
-        default="contrastive", description="contrastive: the positive pair is not in the denominator; nt_xent: SimCLR's"
-    )
-    temperature: float = Field(default=0.1, gt=0, description="tau, the temperature of the softmax")
-
-
-class OptimizerConfig(_Section):
-    """The optimizer, with linear warm-up and cosine decay; LARS is the paper's (appendix B)."""
-
-    name: Literal["lars", "adamw", "sgd"] = Field(
-        default="lars", description="lars: the paper's, for thousands of steps; adamw: learns in hundreds"
-    )
-    learning_rate: float = Field(default=0.1, gt=0, description="the peak, reached at the end of the warm-up")
-    norm_learning_rate: float | None = Field(
-        default=None, gt=0, description="the peak for biases and norms; none: learning_rate"
-    )
-    momentum: float = Field(
-        default=0.9, ge=0, lt=1, description="lars, sgd: share of the last step kept in the next; adamw: beta 1"
-    )
-    weight_decay: float = Field(
-        default=1e-4, ge=0, description="not applied to biases and norms; adamw: decoupled from the gradient"
-    )
-    trust_coefficient: float = Field(
-        default=1e-3, gt=0, description="lars: share of a layer's norm that a step of rate 1 moves it"
-    )
-    warmup_epochs: float = Field(default=10, ge=0, description="epochs of linear warm-up")
-
-
-class TrainerConfig(_Section):
+class TrainerSettings(Section):
     """How long, how large and on what."""
 
     epochs: int = Field(default=500, ge=1, description="passes over the training images")
@@ -187,7 +72,7 @@ class TrainerConfig(_Section):
     threads: int | None = Field(default=None, ge=1, description="CPU threads; none: as torch chooses")
 
 
-class EvaluationConfig(_Section):
+class EvaluationSettings(Section):
     """The readout of the paper and the probes beside it."""
 
     readout: Literal["alongside", "afterwards"] = Field(
@@ -215,31 +100,43 @@ class EvaluationConfig(_Section):
     )
 
 
-class Config(_Section):
+class Config(Section):
     """One run. `identity()` names it: two runs with the same identity compute the same numbers."""
 
-    recipe: str = Field(default="custom", description="the recipe that the run started from")
+    recipe: str = Field(default=CUSTOM, description="the recipe that the run started from")
     budget: BudgetName = Field(default="paper", description="the budget that the recipe was scaled to")
-    mode: Mode = Field(default="h-ssl", description="where the signal comes from; hybrid: both kinds of view at once")
-    transformation: Transformation = Field(default="scale", description="the group of the network and of the views")
     seed: int = Field(default=0, ge=0, lt=2**31, description="weights, order, views and choice of images")
-    data: DataConfig = DataConfig()
-    backbone: BackboneConfig = BackboneConfig()
-    views: ViewsConfig = ViewsConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    trainer: TrainerConfig = TrainerConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    data: SerializeAsAny[DataSettings] = DataSettings()
+    group: SerializeAsAny[GroupSettings] = ScalesSettings()
+    backbone: SerializeAsAny[BackboneSettings] = ThreeLayerSettings()
+    views: SerializeAsAny[ViewsSettings] = FiberViewsSettings()
+    method: SerializeAsAny[MethodSettings] = ContrastiveSettings()
+    optimizer: SerializeAsAny[OptimizerSettings] = LARSSettings()
+    trainer: TrainerSettings = TrainerSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
     def _enough_in_a_part(self) -> "Config":
         if self.trainer.batch_size < 2 * self.trainer.accumulate:
-            lacking = "negatives" if self.mode in SELF_SUPERVISED else "BatchNorm statistics"
+            lacking = "negatives" if self.method.takes_pairs else "BatchNorm statistics"
             raise ValueError(
                 f"'trainer.batch_size' {self.trainer.batch_size} leaves no {lacking}: "
                 f"at least 2 images for each of the 'trainer.accumulate' {self.trainer.accumulate} part(s) are needed"
             )
         return self
+
+    @property
+    def mode(self) -> str:
+        """The paper's word for method and views (`Mode`); any other method's name, with its views where it has any."""
+        views = self.views.label or self.views.name
+        if self.method.name == "contrastive":
+            return views
+        return f"{self.method.name} {views}" if self.method.takes_pairs else self.method.name
+
+    @property
+    def transformation(self) -> str:
+        """The paper's word for the group (`Transformation`), or the group's own name."""
+        return TRANSFORMATIONS.get(self.group.name, self.group.name)
 
     def identity(self) -> str:
         """A hash over every field that can change a number. Where and how the data is kept is none of them."""
@@ -267,52 +164,69 @@ class Config(_Section):
     def samples_streams(self) -> bool:
         """Whether training computes only the streams that pairs read: asked for, and streams there are."""
         return (
-            self.views.streams == "sampled"
-            and self.mode in SELF_SUPERVISED
-            and self.transformation in ("rotation", "scale")
-            and self.backbone.name in ("three-layer", "resnet20-cifar10", "resnet20-tiny-imagenet")
+            isinstance(self.views, SampledSettings)
+            and self.views.streams == "sampled"
             and not self.views.joint
-            and not self.backbone.full_extent
+            and self.method.takes_pairs
+            and self.group.has_streams
+            and self.backbone.separates_streams
         )
 
     def without_effect(self) -> tuple[str, ...]:
-        """One line for every setting of the views that was changed and that this mode or transformation never reads."""
-        moves = self.mode in ("h-ssl", "hybrid")
-        transforms = self.mode in ("a-ssl", "hybrid")
-        reads = {
-            "base_size": self.mode in SELF_SUPERVISED,
-            "joint": self.mode in SELF_SUPERVISED,
-            "max_distance": moves,
-            "distance": moves and self.views.max_distance is not None,
-            "translation_strength": transforms and self.transformation == "translation",
-            "smallest_scale": transforms and self.transformation == "scale",
-            "scale_draw": transforms and self.transformation == "scale",
-            "streams": self.samples_streams,
-        }
-        asked = self.views.model_dump()
+        """One line for every setting of the views that was changed and that this run never reads."""
+        asked, usual = self.views.model_dump(), type(self.views)(name=self.views.name).model_dump()
+        idle = set(asked) - {"name"} if not self.method.takes_pairs else self.views.without_effect(self.group.name)
+        if not self.samples_streams:
+            idle |= {"streams"}
         if asked["base_size"] == (1, 1):  # as recipes spell a single element where features lie on a grid
             asked["base_size"] = 1
-        usual = ViewsConfig().model_dump()
-        where = f"mode {self.mode}, transformation {self.transformation}"
         return tuple(
-            f"views.{name} {asked[name]} has no effect here: {where}"
-            for name, read in reads.items()
-            if not read and asked[name] != usual[name]
+            f"views.{name} {value} has no effect here: mode {self.mode}, transformation {self.transformation}"
+            for name, value in asked.items()
+            if name in idle and value != usual[name]
         )
 
 
-def fields_of(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every dotted field name with its description."""
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from fields_of(field.annotation, f"{prefix}{name}.")
+def fields_of(config: Config | None = None) -> dict[str, FieldInfo]:
+    """Every field by its dotted name, of the parts that the configuration has; None: of the default ones."""
+    found: dict[str, FieldInfo] = {}
+    config = config or Config()
+    for name, field in Config.model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Section):
+            found |= {f"{name}.{inner}": inner_field for inner, inner_field in type(value).model_fields.items()}
         else:
-            yield prefix + name, field.description or ""
+            found[name] = field
+    return found
 
 
-def accepted_of(name: str) -> tuple[str, str]:
-    """What the field of that dotted name accepts and its default, both for people: ('auto | cpu | gpu', 'auto')."""
-    field = _field(name)
+def fields_of_parts(config: Config) -> Iterator[tuple[str, str, FieldInfo]]:
+    """Every field of every part that can be named, and of those of the configuration: dotted name, parts, field.
+
+    A field that several parts of a kind declare alike is told once, with the names of all of them; the fields that all
+    of them have, and those of no part, with the empty text.
+    """
+    for name, field in Config.model_fields.items():
+        value = getattr(config, name)
+        if name not in KINDS:
+            inside = type(value).model_fields if isinstance(value, Section) else {}
+            yield from ((f"{name}.{inner}", "", inner_field) for inner, inner_field in inside.items())
+            if not inside:
+                yield name, "", field
+            continue
+        parts = [*dict.fromkeys([*KINDS[name].named, value.name])]
+        classes = {part: settings_class(name, part).model_fields for part in parts}
+        told: dict[tuple[str, str], tuple[list[str], FieldInfo]] = {}
+        for part, declared in classes.items():
+            for inner, inner_field in declared.items():
+                key = (inner, "" if inner == "name" else repr((inner_field.description, inner_field.default)))
+                told.setdefault(key, ([], inner_field))[0].append(part)
+        for (inner, _), (having, inner_field) in told.items():
+            yield f"{name}.{inner}", "" if len(having) == len(parts) else ", ".join(having), inner_field
+
+
+def accepted_by(field: FieldInfo) -> tuple[str, str]:
+    """What a field accepts and its default, both for people: ('auto | cpu | gpu', 'auto')."""
     default = field.get_default()
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else "none" if default is None else str(default)
     bounds = [
@@ -327,29 +241,52 @@ def accepted_of(name: str) -> tuple[str, str]:
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """`config` with fields replaced by dotted name. Strings are read as YAML values; '1,1.5,2' is a list too.
 
+    A section's own name stands for its part: `{"group": "c4"}`. Another part keeps the fields that it shares with the
+    one before; what it does not have falls away.
+
     Raises:
-        ConfigurationError: an unknown field (the nearest known one is named) or a value out of range.
+        ConfigurationError: an unknown field (the nearest known one is named), a value out of range, or another group
+            than the one that the recipe is about.
     """
-    known = [name for name, _ in fields_of()]
-    tree = config.model_dump(mode="python")
+    changes = _spelled_out(changes)
+    tree = {name: _plain(value) for name, value in config}
+    for kind in KINDS:
+        name = changes.get(f"{kind}.name")
+        if name is None or name == tree[kind]["name"]:
+            continue
+        if kind == "group" and config.recipe != CUSTOM:
+            raise ConfigurationError(
+                f"the recipe {config.recipe} is about {config.group.name}",
+                got=f"group.name {name}",
+                hint=f"hssl train {CUSTOM} --group.name {name} ... puts a run together part by part",
+            )
+        declared = settings_class(kind, str(name)).model_fields
+        tree[kind] = {field: value for field, value in tree[kind].items() if field in declared} | {"name": name}
+    parts = {kind: settings_class(kind, tree[kind]["name"]) for kind in KINDS}
+    known = dict(_known(parts))
     for name, value in changes.items():
         if name not in known:
-            inside = [field for field in known if field.startswith(f"{name}.")]
-            raise ConfigurationError(
-                f"'{name}' is a section of the configuration, not a field"
-                if inside
-                else f"there is no field '{name}' in the configuration",
-                got=f"--{name} {value}".rstrip(),
-                hint=f"choose one of: {', '.join(inside)}"
-                if inside
-                else nearest(name, known, "hssl recipes --fields lists every field"),
-            )
-        *path, last = name.split(".")
-        place = tree
-        for part in path:
-            place = place[part]
-        place[last] = _read(name, value) if isinstance(value, str) else value
+            raise _unknown(name, value, known, {kind: tree[kind]["name"] for kind in KINDS})
+        section, _, field = name.rpartition(".")
+        place = tree[section] if section else tree
+        place[field] = _read(name, known[name], value) if isinstance(value, str) else value
     return parse(tree)
+
+
+def override_where(config: Config, changes: Mapping[str, Any], beside: Iterable[Config] = ()) -> Config:
+    """As `override`, for several runs at once: fields that only other parts of the same kind have are left out.
+
+    Args:
+        beside: the other runs, whose parts may be one's own.
+
+    Raises:
+        ConfigurationError: as `override`; a field that no part of the kind has.
+    """
+    changes = _spelled_out(changes)
+    chosen = override(config, {name: value for name, value in changes.items() if name.rpartition(".")[2] == "name"})
+    own = fields_of(chosen)
+    elsewhere = {name for name, _, _ in fields_of_parts(chosen)}.union(*map(fields_of, beside))
+    return override(chosen, {name: value for name, value in changes.items() if name in own or name not in elsewhere})
 
 
 def parse(tree: Mapping[str, Any]) -> Config:
@@ -358,32 +295,45 @@ def parse(tree: Mapping[str, Any]) -> Config:
     Raises:
         ConfigurationError: with every field that does not fit, what it got and what is expected.
     """
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        problems, unknown, meant = [], [], []
-        known = [name for name, _ in fields_of()]
-        for item in error.errors():
-            # A union reports each of its alternatives under a part of its own: 'tuple[int, ...]', 'int'.
-            name = ".".join(
-                str(part) for part in item["loc"] if not str(part).startswith(("tuple", "int", "constrained-"))
+    if moved := [name for name in ("mode", "transformation", "objective") if name in tree]:
+        raise ConfigurationError(
+            "this configuration was written by another version of hssl, before its parts had names",
+            got=", ".join(moved),
+            expected="group.name, method.name and views.name instead",
+            hint="start the run again from its recipe",
+        )
+    whole, problems, unknown, meant = dict(tree), list[str](), list[str](), list[str]()
+    defaults = Config()
+    parts: dict[str, type[Section]] = {}
+    for kind in KINDS:
+        given = whole.get(kind, {})
+        if isinstance(given, Section):
+            parts[kind] = type(given)
+        elif isinstance(given, Mapping):
+            parts[kind] = settings_class(kind, str(given.get("name", getattr(defaults, kind).name)))
+            whole[kind] = {"name": getattr(defaults, kind).name, **given}
+    known = dict(_known(parts))
+    checked: dict[str, Any] = {}
+    for name, value in whole.items():
+        section = parts.get(name)
+        try:
+            checked[name] = (
+                section.model_validate(value) if section is not None and isinstance(value, Mapping) else value
             )
-            if item["type"] == "extra_forbidden":
-                unknown.append(name)
-                problems.append(f"there is no field '{name}'")
-                continue
-            message = item["msg"].removeprefix("Value error, ")
-            # Where several fields contradict each other the input is the whole section, and the message names them.
-            whole = isinstance(item["input"], Mapping) and item["type"] == "value_error"
-            problems.append(message if whole else f"'{name}' got {item['input']!r}: {message}")
-            if item["type"] == "literal_error":
-                meant.append(nearest(str(item["input"]).lower(), _words(name), ""))
-        hint = "hssl recipes --fields lists every field"
-        close = next((words for words in meant if words), hint)
+        except ValidationError as error:
+            _collect(error, name, known, problems, unknown, meant)
+    try:
+        # A section that does not hold leaves its default here, so that the others are looked at too.
+        config = Config.model_validate(checked)
+    except ValidationError as error:
+        _collect(error, "", known, problems, unknown, meant)
+    if problems:
+        close = next((words for words in meant if words), _ALL_FIELDS)
         raise ConfigurationError(
             "the configuration does not hold: " + "; ".join(dict.fromkeys(problems)),
-            hint=nearest(unknown[0], known, hint) if unknown else close,
+            hint=nearest(unknown[0], known, _ALL_FIELDS) if unknown else close,
         ) from None
+    return config
 
 
 def load(path: Path) -> Config:
@@ -411,10 +361,103 @@ def load(path: Path) -> Config:
     return parse(tree)
 
 
-def _read(name: str, value: str) -> Any:
+def differences(old: Config, new: Config) -> list[str]:
+    """One line for each field in which two configurations differ (where and how the data is kept is left out)."""
+    left, right = dict(_flatten(old.model_dump(mode="json"))), dict(_flatten(new.model_dump(mode="json")))
+    return [
+        f"{name}: {left.get(name)!r} there, {right.get(name)!r} asked"
+        for name in sorted(left.keys() | right.keys())
+        if name not in _WITHOUT_NUMBERS and left.get(name) != right.get(name)
+    ]
+
+
+# -- inside ------------------------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="python") if isinstance(value, Section) else value
+
+
+def _spelled_out(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Names of sections replaced by the fields that they are short for."""
+    out: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in KINDS:
+            out[name] = value
+            continue
+        for field, stands_for in SHORT.get(name, {}).get(str(value).lower(), {"name": value}).items():
+            whole = f"{name}.{field}"
+            if whole in changes and changes[whole] != stands_for:
+                raise ConfigurationError(
+                    "two choices contradict each other", got=f"--{name} {value} and --{whole} {changes[whole]}"
+                )
+            out[whole] = stands_for
+    return out
+
+
+def _known(parts: Mapping[str, type[Section]]) -> Iterator[tuple[str, FieldInfo]]:
+    """Every field by its dotted name, where the parts have these Settings."""
+    for name, field in Config.model_fields.items():
+        section = parts.get(name, field.annotation)
+        if isinstance(section, type) and issubclass(section, Section):
+            yield from ((f"{name}.{inner}", inner_field) for inner, inner_field in section.model_fields.items())
+        else:
+            yield name, field
+
+
+def _unknown(name: str, value: Any, known: Mapping[str, FieldInfo], parts: Mapping[str, str]) -> ConfigurationError:
+    got = f"--{name} {value}".rstrip()
+    inside = [field for field in known if field.startswith(f"{name}.")]
+    if inside:
+        return ConfigurationError(
+            f"'{name}' is a section of the configuration, not a field",
+            got=got,
+            hint=f"choose one of: {', '.join(inside)}",
+        )
+    kind, _, field = name.partition(".")
+    if kind in KINDS:
+        having = [part for part in KINDS[kind].named if field in settings_class(kind, part).model_fields]
+        if having:
+            return ConfigurationError(
+                f"{kind} '{parts[kind]}' has no field '{field}'",
+                got=f"{got} with {kind}.name {parts[kind]}",
+                hint=f"it belongs to {kind}.name {' or '.join(having)}",
+            )
+    return ConfigurationError(
+        f"there is no field '{name}' in the configuration", got=got, hint=nearest(name, known, _ALL_FIELDS)
+    )
+
+
+def _collect(
+    error: ValidationError,
+    section: str,
+    known: Mapping[str, FieldInfo],
+    problems: list[str],
+    unknown: list[str],
+    meant: list[str],
+) -> None:
+    """What a validation found, one problem a field, in words; the fields that there are not, and the nearest words."""
+    for item in error.errors():
+        # A union reports each of its alternatives under a part of its own: 'tuple[int, ...]', 'int'.
+        path = [str(part) for part in item["loc"] if not str(part).startswith(("tuple", "int", "constrained-"))]
+        name = ".".join([section, *path] if section else path)
+        if item["type"] == "extra_forbidden":
+            unknown.append(name)
+            problems.append(f"there is no field '{name}'")
+            continue
+        message = item["msg"].removeprefix("Value error, ")
+        # Where several fields contradict each other the input is the whole section, and the message names them.
+        whole = isinstance(item["input"], Mapping) and item["type"] == "value_error"
+        problems.append(message if whole else f"'{name}' got {item['input']!r}: {message}")
+        if item["type"] == "literal_error":
+            words = [str(word) for kind in _alternatives(known[name].annotation) for word in get_args(kind)]
+            meant.append(nearest(str(item["input"]).lower(), words, ""))
+
+
+def _read(name: str, field: FieldInfo, value: str) -> Any:
     import yaml
 
-    kinds = _alternatives(_field(name).annotation)
+    kinds = _alternatives(field.annotation)
     lists = any(get_origin(kind) is tuple for kind in kinds)
     try:
         # Words first: YAML reads 32 and 'on' as something else where a word is meant, and a path may be no YAML at all.
@@ -427,25 +470,8 @@ def _read(name: str, value: str) -> Any:
         return None if NoneType in kinds and value.lower() == "none" else yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigurationError(
-            f"the value of '{name}' cannot be read", got=value, expected=accepted_of(name)[0]
+            f"the value of '{name}' cannot be read", got=value, expected=accepted_by(field)[0]
         ) from None
-
-
-def _field(name: str) -> FieldInfo:
-    section: type[BaseModel] = Config
-    *path, last = name.split(".")
-    for part in path:
-        inner = section.model_fields[part].annotation
-        assert isinstance(inner, type)
-        assert issubclass(inner, BaseModel)
-        section = inner
-    return section.model_fields[last]
-
-
-def _words(name: str) -> list[str]:
-    """The words that a field accepts."""
-    kinds = _alternatives(_field(name).annotation)
-    return [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -461,18 +487,10 @@ def _spelled(annotation: Any, bounds: str) -> str:
         elif get_origin(kind) is tuple:
             words.append("list such as 1,2")
         else:
-            words.append(f"{names[kind]} {bounds}".strip() if kind in (int, float) else names[kind])
+            words.append(
+                f"{names.get(kind, str(kind))} {bounds}".strip() if kind in (int, float) else names.get(kind, str(kind))
+            )
     return " | ".join(words)
-
-
-def differences(old: Config, new: Config) -> list[str]:
-    """One line for each field in which two configurations differ (where and how the data is kept is left out)."""
-    left, right = dict(_flatten(old.model_dump(mode="json"))), dict(_flatten(new.model_dump(mode="json")))
-    return [
-        f"{name}: {left.get(name)!r} there, {right.get(name)!r} asked"
-        for name in sorted(left.keys() | right.keys())
-        if name not in _WITHOUT_NUMBERS and left.get(name) != right.get(name)
-    ]
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hssl.errors import ConfigurationError
-from hssl.groups import Group, Scales
+from hssl.groups import Group, GroupFeatures, Scales, StreamFeatures
 from hssl.layers import BasisKind, GroupConv2d, GroupPool, SpacePool
 
 
@@ -35,6 +35,12 @@ class Projector(nn.Sequential):
             if index < len(widths) - 1:
                 parts.append(nn.ReLU())
         super().__init__(*parts)
+
+
+def as_maps(features: GroupFeatures | StreamFeatures) -> Tensor:
+    """Whole features as readouts read them: [B, C, G, H, W], with G = 1 for positions alone, or [B, C, R] of rows."""
+    values = features.values
+    return values.unsqueeze(2) if values.ndim == 4 else values
 
 
 def _check_readout(channels: int, classes: int, **others: int) -> None:

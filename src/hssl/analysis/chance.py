@@ -1,13 +1,13 @@
-"""Whether a contrastive loss learned anything: its value where all pairs look alike. Imports no torch."""
+"""Whether a loss learned anything: its value where all pairs look alike, as the method tells it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from hssl.config import parse
+from hssl.errors import ConfigurationError
 from hssl.runs.record import RunRecord
 
-CONTRASTIVE = ("a-ssl", "h-ssl", "hybrid")
 _NEAR = 0.05
 
 
@@ -17,11 +17,11 @@ def chance_loss(record: RunRecord) -> float | None:
     Equations 2 and 3 have the 4 (B - 1) pairs of an example with all others in the denominator, NT-Xent the 2 B - 1
     of an anchor, its positive among them. With B of the part of a batch that sees each other.
     """
-    if record.mode not in CONTRASTIVE:
+    try:
+        config = parse(record.configuration)
+    except ConfigurationError:  # of a method that is not here
         return None
-    trainer = record.configuration["trainer"]
-    batch = trainer["batch_size"] // int(trainer.get("accumulate") or 1)
-    return math.log(2 * batch - 1 if record.configuration["objective"]["name"] == "nt_xent" else 4 * (batch - 1))
+    return config.method.untrained_loss(config.trainer.batch_size // config.trainer.accumulate)
 
 
 def ended_at_chance(record: RunRecord) -> bool:

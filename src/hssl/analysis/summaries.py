@@ -108,7 +108,7 @@ class Cell:
             return "MLP"
         if self.backbone.startswith("cnn-"):
             return "CNN (6 x CHW)"
-        return {"rotation": "Rot-Eq.", "translation": "CNN", "scale": "SESN"}[self.transformation]
+        return {"rotation": "Rot-Eq.", "translation": "CNN", "scale": "SESN"}.get(self.transformation, self.backbone)
 
     def __str__(self) -> str:
         return f"{self.dataset_name} · {self.transformation} · {self.backbone_name}"
@@ -118,7 +118,9 @@ class Cell:
         datasets = list(DATASETS)
         known = datasets.index(self.dataset) if self.dataset in datasets else len(datasets)
         structured = not (self.backbone == "mlp" or self.backbone.startswith("cnn-"))
-        return known, self.dataset, not structured, _TRANSFORMATIONS.index(self.transformation), self.backbone
+        groups = _TRANSFORMATIONS
+        group = groups.index(self.transformation) if self.transformation in groups else len(groups)
+        return known, self.dataset, not structured, group, self.backbone
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ class Row:
 
 def training(mode: str, variant: str | None = None) -> str:
     """How a way of training is called."""
-    return f"{MODES[mode]}, {variant}" if variant else MODES[mode]
+    name = MODES.get(mode, mode)
+    return f"{name}, {variant}" if variant else name
 
 
 def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
@@ -171,7 +174,9 @@ def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
         variants[Cell.of(record), record.mode][_all_but_the_seed(record)].append(record)
     rows = []
     order = list(MODES)
-    for cell, mode in sorted(variants, key=lambda key: (key[0].order, order.index(key[1]))):
+    for cell, mode in sorted(
+        variants, key=lambda key: (key[0].order, order.index(key[1]) if key[1] in order else len(order))
+    ):
         groups = list(variants[cell, mode].values())
         told_apart = differing_fields([group[0] for group in groups])
         for group in groups:

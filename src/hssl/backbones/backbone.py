@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from hssl.backbones.settings import BackboneSettings
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Group, GroupFeatures, Product, Translations
+from hssl.heads import PooledReadout, Projector
 from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, SpatialStep, check_size, legal_sizes
 from hssl.layers.sizes import output_size, total_stride
 
@@ -24,13 +27,38 @@ class Backbone(nn.Module, ABC):
         channels: C, the dimension of a fiber.
         resolution: height and width in pixels that it was built and checked for.
         feature_group: what indexes the features: positions, or the group and positions, or the group alone.
+        width: factor on every channel count.
+
+    One's own is made by `of`, which by default calls it as `MyNet(group, in_channels=..., resolution=..., **fields of
+    its Settings)`.
     """
+
+    Settings: ClassVar[type[BackboneSettings]] = BackboneSettings
+    projector_widths: ClassVar[tuple[int, ...]] = (512, 2048, 512)
+    """Output sizes of the projector's layers at full width: the residual networks' (appendix B)."""
+    normalizes_projector_input: ClassVar[bool] = True
+    """BatchNorm before the projector's first layer, as for the residual networks."""
+    width: float = 1.0
 
     group: Group
     in_channels: int
     channels: int
     resolution: int
     feature_group: Group
+
+    @classmethod
+    def of(cls, group: Group, *, in_channels: int, resolution: int, **settings: Any) -> Self:
+        """The network of its settings, for images of a size."""
+        return cls(group, in_channels=in_channels, resolution=resolution, **settings)
+
+    def build_projector(self, base_size: int) -> Projector:
+        """h for bundles of |g0| fibers, with an input that grows with |g0| and widths that shrink with the network."""
+        shrunk = [max(16, round(width * min(1.0, self.width))) for width in self.projector_widths]
+        return Projector(base_size * self.channels, shrunk, normalize_input=self.normalizes_projector_input)
+
+    def build_readout(self, classes: int) -> nn.Module:
+        """The classifier of its features as maps [B, C, G, H, W], or rows [B, C, R] -> logits [B, classes]."""
+        return PooledReadout(self.channels, classes)
 
     @abstractmethod
     def maps(self, images: Tensor) -> Tensor:

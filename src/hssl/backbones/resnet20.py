@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from hssl.backbones.backbone import scaled
+from hssl.backbones.settings import BackboneSettings, CIFAR10ResNet20Settings, TinyImageNetResNet20Settings
 from hssl.backbones.steerable import SteerableBackbone
 from hssl.errors import ConfigurationError
 from hssl.groups import Group
@@ -98,7 +100,7 @@ class ResNet20(SteerableBackbone):
                 got=f"widths {tuple(widths)}, strides {tuple(strides)}, blocks {blocks}",
                 expected="as many widths as strides, all at least 1",
             )
-        self.group, self.in_channels = group, in_channels
+        self.group, self.in_channels, self.width = group, in_channels, width
         extent = group.streams if full_extent else 1
         lifted, stem = scaled(9, width), scaled(64, width)
         self.lift = LiftingConv2d(in_channels, lifted, 7, 7, group, padding=3, basis=basis)
@@ -141,6 +143,8 @@ class ResNet20(SteerableBackbone):
 class CIFAR10ResNet20(ResNet20):
     """Stages (128, 256, 512), strides (1, 2, 2), three blocks each: z is [B, 512, G, 7, 7] for 25 to 28 pixels."""
 
+    Settings: ClassVar[type[BackboneSettings]] = CIFAR10ResNet20Settings
+
     def __init__(
         self,
         group: Group,
@@ -159,6 +163,8 @@ class CIFAR10ResNet20(ResNet20):
 
 class TinyImageNetResNet20(ResNet20):
     """Stages (64, 128, 256, 512), strides (1, 2, 2, 2), two blocks each: z is [B, 512, G, 4, 4] for 25 to 32 pixels."""
+
+    Settings: ClassVar[type[BackboneSettings]] = TinyImageNetResNet20Settings
 
     def __init__(
         self,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import overload
+from typing import Any, ClassVar, Self, overload
 
 import torch
 from torch import Tensor
 
 from hssl.backbones.backbone import Backbone
+from hssl.backbones.settings import BackboneSettings, SteerableSettings
 from hssl.errors import ConfigurationError
-from hssl.groups import GroupFeatures, StreamFeatures, Streams
+from hssl.groups import Group, GroupFeatures, StreamFeatures, Streams
 from hssl.layers import PLAN_CHOICES, GroupConv2d, PlainConv2d, PlanChoice, RowLayout, SteerableConv2d
 
 
@@ -24,6 +25,22 @@ class SteerableBackbone(Backbone):
     Where streams are turned copies of each other (`Group.folds`), images are turned back before the first layer and
     maps forth after the last, z_g = T_g Φ(T_g^-1 x), and every row sees the same filters.
     """
+
+    Settings: ClassVar[type[BackboneSettings]] = SteerableSettings
+
+    @classmethod
+    def of(  # type: ignore[override]
+        cls, group: Group, *, in_channels: int, resolution: int, plan: PlanChoice, full_extent: bool, **settings: Any
+    ) -> Self:
+        if full_extent and not group.turns:
+            raise ConfigurationError(
+                "only rotations have a cyclic group axis to convolve over",
+                got=f"backbone.full_extent with {group}",
+                hint="drop --backbone.full_extent",
+            )
+        network = cls(group, in_channels=in_channels, resolution=resolution, full_extent=full_extent, **settings)
+        network.plan = plan
+        return network
 
     @abstractmethod
     def rows(self, rows: Tensor, layout: RowLayout) -> Tensor:

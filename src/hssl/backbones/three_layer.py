@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from hssl.backbones.backbone import scaled
+from hssl.backbones.settings import BackboneSettings, ThreeLayerSettings
 from hssl.backbones.steerable import SteerableBackbone
 from hssl.groups import Group
+from hssl.heads import ConvReadout
 from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, RowLayout, SpatialStep
 
 
@@ -26,6 +29,10 @@ class ThreeLayer(SteerableBackbone):
         full_extent: convolve over the whole cyclic group axis (p4) instead of stream by stream.
     """
 
+    Settings: ClassVar[type[BackboneSettings]] = ThreeLayerSettings
+    projector_widths: ClassVar[tuple[int, ...]] = (128, 128, 128)
+    normalizes_projector_input: ClassVar[bool] = False
+
     def __init__(
         self,
         group: Group,
@@ -37,7 +44,7 @@ class ThreeLayer(SteerableBackbone):
         full_extent: bool = False,
     ) -> None:
         super().__init__()
-        self.group, self.in_channels = group, in_channels
+        self.group, self.in_channels, self.width, self.basis = group, in_channels, width, basis
         first, second, self.channels = (scaled(channels, width) for channels in (32, 64, 128))
         extent = group.streams if full_extent else 1
         self.lift = LiftingConv2d(in_channels, first, 11, 11, group, padding=5, basis=basis)
@@ -48,6 +55,9 @@ class ThreeLayer(SteerableBackbone):
         self.norm3 = GroupBatchNorm(self.channels)
         self.relu = nn.ReLU()
         self._check_and_bind(resolution)
+
+    def build_readout(self, classes: int) -> nn.Module:
+        return ConvReadout(self.channels, classes, self.group, self.feature_group.axes[-1], self.basis)
 
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return (self.lift.spatial_step("lift"), self.conv2.spatial_step("conv2"), self.conv3.spatial_step("conv3"))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from torch import Tensor, nn
 
 from hssl.backbones.backbone import Backbone, scaled
+from hssl.backbones.settings import BackboneSettings, MLPSettings, PlainResNet20Settings, PlainThreeLayerSettings
 from hssl.errors import ConfigurationError
 from hssl.groups import Group, Product, Scales, Translations, Unstructured
+from hssl.heads import PlainConvReadout, RowReadout
 from hssl.layers import SpatialStep
 from hssl.layers.sizes import check_size, output_size, total_stride
 
@@ -28,6 +30,10 @@ class MLP(Backbone):
     z is [B, 128, 16].
     """
 
+    Settings: ClassVar[type[BackboneSettings]] = MLPSettings
+    projector_widths: ClassVar[tuple[int, ...]] = (128, 128, 128)
+    normalizes_projector_input: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -43,13 +49,21 @@ class MLP(Backbone):
                 "an MLP reads images of at least one channel and one pixel",
                 got=f"in_channels {in_channels}, resolution {resolution}",
             )
-        self.in_channels, self.resolution, self.rows = in_channels, resolution, rows
+        self.in_channels, self.resolution, self.rows, self.width = in_channels, resolution, rows, width
         self.channels = scaled(128, width)
         self.group = self.feature_group = Unstructured(rows, images_by or Translations())
         sizes = [in_channels * resolution**2, scaled(784, width), scaled(1024, width), rows * self.channels]
         self.layers = nn.Sequential(nn.Flatten())
         for before, after in pairwise(sizes):
             self.layers.extend([nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()])
+
+    @classmethod
+    def of(cls, group: Group, *, in_channels: int, resolution: int, **settings: Any) -> Self:
+        """A control has no group but slices; the group transforms images alone."""
+        return cls(in_channels=in_channels, resolution=resolution, images_by=group, **settings)
+
+    def build_readout(self, classes: int) -> nn.Module:
+        return RowReadout(self.channels, classes)
 
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return ()
@@ -95,7 +109,7 @@ class _PlainBackbone(Backbone):
     and cut into slices. BatchNorm sees the streams that pass a layer as more images, as in the steerable networks.
     """
 
-    def __init__(self, in_channels: int, images_by: Group | None, streams: int, reading: Reading) -> None:
+    def __init__(self, in_channels: int, images_by: Group | None, streams: int, reading: Reading, width: float) -> None:
         super().__init__()
         if in_channels < 1:
             raise ConfigurationError("images have at least one channel", got=f"in_channels {in_channels}")
@@ -103,8 +117,13 @@ class _PlainBackbone(Backbone):
             raise ConfigurationError(
                 "there is no such reading of 'CNN (6 x CHW)'", got=reading, expected=", ".join(get_args(Reading))
             )
-        self.in_channels, self.reading = in_channels, reading
+        self.in_channels, self.reading, self.width = in_channels, reading, width
         self.group = Unstructured(streams, images_by or Scales((1.0,)))
+
+    @classmethod
+    def of(cls, group: Group, *, in_channels: int, resolution: int, **settings: Any) -> Self:
+        """A control has no group but slices; the group transforms images alone."""
+        return cls(in_channels=in_channels, resolution=resolution, images_by=group, **settings)  # type: ignore[call-arg]
 
     @property
     def _apart(self) -> int:
@@ -132,6 +151,10 @@ class PlainThreeLayer(_PlainBackbone):
         reading: `grouped`, 3.03 million weights, or `shared-trunk`, 2.51 million.
     """
 
+    Settings: ClassVar[type[BackboneSettings]] = PlainThreeLayerSettings
+    projector_widths: ClassVar[tuple[int, ...]] = (128, 128, 128)
+    normalizes_projector_input: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -142,7 +165,7 @@ class PlainThreeLayer(_PlainBackbone):
         streams: int = _PAPER_STREAMS,
         reading: Reading = "grouped",
     ) -> None:
-        super().__init__(in_channels, images_by, streams, reading)
+        super().__init__(in_channels, images_by, streams, reading, width)
         first, second, self.channels = (scaled(channels, width) for channels in (32, 64, 128))
         apart = self._apart
         out = self.channels * streams // apart
@@ -152,6 +175,9 @@ class PlainThreeLayer(_PlainBackbone):
             _FreeConv2d(second, out, 7, apart, stride=2), nn.BatchNorm2d(out), nn.ReLU(),
         )  # fmt: skip
         self._bind(resolution)
+
+    def build_readout(self, classes: int) -> nn.Module:
+        return PlainConvReadout(self.channels, classes, self.feature_group.axes[-1])
 
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return (
@@ -194,6 +220,8 @@ class PlainResNet20(_PlainBackbone):
         reading: `grouped`, 558 million weights, or `shared-trunk`, 159 million.
     """
 
+    Settings: ClassVar[type[BackboneSettings]] = PlainResNet20Settings
+
     def __init__(
         self,
         *,
@@ -204,7 +232,7 @@ class PlainResNet20(_PlainBackbone):
         streams: int = _PAPER_STREAMS,
         reading: Reading = "grouped",
     ) -> None:
-        super().__init__(in_channels, images_by, streams, reading)
+        super().__init__(in_channels, images_by, streams, reading, width)
         lifted, stem = scaled(9, width), scaled(64, width)
         apart = self._apart
         self.stem = nn.Sequential(

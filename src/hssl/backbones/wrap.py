@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from hssl.backbones.backbone import Backbone
-from hssl.errors import SizeError
+from hssl.backbones.settings import BackboneSettings, WrapSettings
+from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Group, Product, Translations
 from hssl.layers import SpatialStep
+from hssl.parts import import_path
 
 
 class Wrap(Backbone):
@@ -25,6 +28,8 @@ class Wrap(Backbone):
     The wrapper trusts the network: no layer of it is checked. Measure what you got with
     `hssl.evaluation.equivariance.equivariance_report`.
     """
+
+    Settings: ClassVar[type[BackboneSettings]] = WrapSettings
 
     def __init__(
         self,
@@ -73,6 +78,27 @@ class Wrap(Backbone):
     @property
     def total_stride(self) -> int:
         return self._stride
+
+    @classmethod
+    def of(cls, group: Group, *, in_channels: int, resolution: int, network: str, width: float) -> Wrap:  # type: ignore[override]
+        """The network that an import path names, `my_module:my_function`, called with the channels of the images."""
+        if not network:
+            raise ConfigurationError(
+                "a wrapped network needs its import path", hint="--backbone.network my_module:my_function"
+            )
+        made = import_path(network)(in_channels)
+        if not isinstance(made, nn.Module):
+            raise ConfigurationError(
+                f"'{network}' gives no network", got=type(made).__name__, expected="torch.nn.Module"
+            )
+        positions = isinstance(group, Translations)
+        return cls(
+            made,
+            in_channels=in_channels,
+            resolution=resolution,
+            group=None if positions else group,
+            circular=group.circular,
+        )
 
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return ()

@@ -50,9 +50,7 @@ def point(what: str) -> None:
     batch = int(value) if axis in ("batch", PAPER) else 64
     changes: dict[str, Any] = dict(FORMULATIONS[formulation])
     if axis == "streams":
-        changes["backbone.scales"] = ",".join(
-            f"{1 + 0.75 * index / (int(value) - 1):.4g}" for index in range(int(value))
-        )
+        changes["group.factors"] = ",".join(f"{1 + 0.75 * index / (int(value) - 1):.4g}" for index in range(int(value)))
     if axis == "width":
         changes["backbone.width"] = str(value)
     if axis == "resolution":

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hssl.benchmarks.machine import peak_megabytes, start_of_peak
 from hssl.benchmarks.timing import in_turns
 from hssl.config import Config, override
 from hssl.data import ImageStore
+from hssl.optimizers import LARS, parameter_groups
 from hssl.paper.recipes import recipe
 from hssl.training.module import SSLModule
-from hssl.training.optim import LARS, parameter_groups
 
 _PLAIN = {"backbone.plan": "plain", "views.streams": "all"}
 
@@ -75,9 +76,10 @@ class Stepper:
         indices = torch.randperm(len(self.store), device=self.device)[:batch]
         pairs = self.module.draw(batch, self._step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            loss, _ = self.module.ssl_loss(self.store.batch(indices), pairs)
+            step = self.module.method.step(self.store.batch(indices), None, pairs, Tensor.backward)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        assert step.loss is not None
+        step.loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._step += 1
 

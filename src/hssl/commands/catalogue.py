@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 
 from hssl.commands.terminal import table
 from hssl.errors import ConfigurationError, nearest
+from hssl.parts import KINDS
 
 
 def recipes(pattern: str | None) -> int:
@@ -40,11 +42,21 @@ def recipes(pattern: str | None) -> int:
     return 0
 
 
-def fields() -> int:
-    """List every field of the configuration with what it accepts and its default."""
-    from hssl.config import accepted_of, fields_of
+def fields(overrides: Mapping[str, str]) -> int:
+    """List every field of the configuration with what it accepts and its default; of one's own parts where named."""
+    from hssl.config import Config, accepted_by, fields_of_parts, override
 
-    rows = [(f"--{name}", *accepted_of(name), description) for name, description in fields_of()]
+    config = override(Config(), overrides)
+    rows = []
+    for name, parts, field in fields_of_parts(config):
+        kind, _, inner = name.partition(".")
+        if kind in KINDS and inner == "name":
+            words = " | ".join((*KINDS[kind].named, "my_module:MyClass"))
+            rows.append((f"--{name}", words, getattr(config, kind).name, f"--{kind} NAME is short for it"))
+        else:
+            told = f"{parts}: {field.description}" if parts else str(field.description)
+            rows.append((f"--{name}", *accepted_by(field), told))
     table(("field", "accepts", "default", "what it is"), rows)
     print("\nThe defaults are those of a bare configuration; a recipe and a budget set their own.")
+    print("Your own part is named by its import path: hssl recipes --fields --method.name my_module:MyMethod")
     return 0

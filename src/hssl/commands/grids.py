@@ -7,9 +7,10 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hssl.commands.terminal import paragraph, table
+from hssl.config import CUSTOM
 from hssl.errors import ConfigurationError, RunFolderError, nearest
 from hssl.training.notices import without_notices
 
@@ -20,36 +21,42 @@ if TYPE_CHECKING:
 
 
 def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
-    """Rows of the paper's tables, every mode and seed, one after the other in this process."""
-    from hssl.config import override
-    from hssl.paper.recipes import MODES, find_stem, recipe, recipe_name
+    """Rows of the paper's tables in every mode, or fields in every value; one run after the other in this process."""
+    from hssl.commands.compare import configurations
+    from hssl.paper.recipes import MODES, find_stem, recipe_names
 
-    stems = tuple(dict.fromkeys(find_stem(stem).name for stem in arguments.stems))
+    whole = (*recipe_names(), CUSTOM)
+    stems = tuple(dict.fromkeys(stem if stem in whole else find_stem(stem).name for stem in arguments.stems))
     spelled = dict(MODES) | {str(mode): mode for mode in MODES.values()}
-    asked = list(MODES) if arguments.modes is None else arguments.modes
-    for word in asked:
+    for word in arguments.modes or ():
         if word not in spelled:
             raise ConfigurationError(
                 f"there is no mode '{word}' to compare",
                 expected=", ".join(MODES),
                 hint=nearest(word, MODES, "") or None,
             )
-    modes = tuple(dict.fromkeys(spelled[word] for word in asked))
-    seeds = tuple(dict.fromkeys(arguments.seeds))
-    for field, option in (("seed", "--seeds"), ("mode", "--modes")):
+    modes = None if arguments.modes is None else tuple(dict.fromkeys(spelled[word] for word in arguments.modes))
+    if "seed" in overrides:
+        raise ConfigurationError("a comparison sets 'seed' itself", hint="give --seeds instead")
+    vary: dict[str, list[str]] = {}
+    for word in arguments.vary:
+        field, equals, values = word.partition("=")
+        vary[field] = [value for value in values.split(",") if value]
+        if not equals or not vary[field]:
+            raise ConfigurationError(
+                f"'{word}' does not say what varies", expected="--vary FIELD=VALUE,VALUE", hint="hssl compare --help"
+            )
         if field in overrides:
-            raise ConfigurationError(f"a comparison sets '{field}' itself", hint=f"give {option} instead")
-    for stem in stems:  # every configuration of the comparison holds, before the first run starts
-        for seed in seeds:
-            changes: dict[str, Any] = {**overrides, "seed": seed}
-            override(recipe(recipe_name(stem, modes[0]), arguments.budget), changes)
+            raise ConfigurationError(f"'{field}' varies and is set", got=f"--vary {word} --{field} {overrides[field]}")
+    seeds = tuple(dict.fromkeys(arguments.seeds))
+    chosen = configurations(stems, modes, seeds, arguments.budget, vary, overrides)
     out = arguments.out or Path("runs") / f"{'+'.join(stems)}-{arguments.budget}"
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is a file, not a folder", hint="name a new folder with --out")
     with without_notices():
         from hssl.commands.compare import compare as make_and_show
 
-        return make_and_show(stems, modes, seeds, arguments.budget, overrides, out)
+        return make_and_show(chosen, out)
 
 
 def reproduce(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from hssl import files
-from hssl.config import DataConfig
 from hssl.data.decoding import check_sizes, decode
+from hssl.data.settings import DataSettings
 from hssl.data.split import ArrayPixels, Encoded, EncodedPixels, Indices, Split
 from hssl.data.store import MappedImages, channel_counts
 from hssl.errors import DataError
@@ -39,7 +39,7 @@ class Mapped(NamedTuple):
     counts: Tensor
 
 
-def decode_to_file(split: Split, indices: Indices, config: DataConfig) -> Mapped:
+def decode_to_file(split: Split, indices: Indices, config: DataSettings) -> Mapped:
     """As `decode`, image for image, without ever holding more than a few of them.
 
     The images get their name only when they are complete, and count only with an entry beside them that tells their
@@ -95,7 +95,7 @@ def _found(folder: Path, asked: int) -> Mapped | None:
         return None
 
 
-def _made(folder: Path, split: Split, indices: Indices, config: DataConfig) -> Mapped:
+def _made(folder: Path, split: Split, indices: Indices, config: DataSettings) -> Mapped:
     with _writing(folder):
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{_IMAGES}.", suffix=".part")
     part = Path(name)
@@ -142,7 +142,7 @@ def _made(folder: Path, split: Split, indices: Indices, config: DataConfig) -> M
         os.close(descriptor)
 
 
-def _key(split: Split, indices: Indices, config: DataConfig) -> str:
+def _key(split: Split, indices: Indices, config: DataSettings) -> str:
     """A hash over all that the decoded bytes depend on; of files their path, size and time of change."""
     digest = hashlib.sha256()
     settings = (config.resolution, config.fit, config.resize_to, config.strict, config.grey)

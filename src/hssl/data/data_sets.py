@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hssl.config import DataConfig
 from hssl.data.cache import Mapped, decode_to_file
 from hssl.data.decoding import Decoded, decode
 from hssl.data.labels import balanced_choice, encode_labels, hold_out
+from hssl.data.settings import DataSettings
 from hssl.data.sources import KNOWN, check_known, open_source
 from hssl.data.split import ArrayPixels, Indices, Source, Split, quoted
 from hssl.data.store import ImageStore, MappedStore, Store, channel_counts, statistics_of
@@ -66,7 +66,7 @@ class DataSets:
         }
 
 
-def load_data(config: DataConfig, seed: int = 0) -> DataSets:
+def load_data(config: DataSettings, seed: int = 0) -> DataSets:
     """Opens, chooses, decodes and normalises the configured images.
 
     With `config.root` the layout is told by what the folder holds: IDX files, parquet files, a saved Hugging Face data
@@ -176,7 +176,7 @@ def _choose(
     return rows[chosen], None if labels is None else labels[chosen]
 
 
-def _is_mapped(config: DataConfig, chosen: dict[str, tuple[Split, Indices]], notes: list[str]) -> bool:
+def _is_mapped(config: DataSettings, chosen: dict[str, tuple[Split, Indices]], notes: list[str]) -> bool:
     """Whether the images go to a file: if they are told to, or would take more than half of the memory that is left."""
     if config.store != "auto":
         return config.store == "mapped"
@@ -191,16 +191,16 @@ def _is_mapped(config: DataConfig, chosen: dict[str, tuple[Split, Indices]], not
     return True
 
 
-def _most_channels(split: Split, config: DataConfig) -> int:
+def _most_channels(split: Split, config: DataSettings) -> int:
     if config.grey is not None:
         return 1 if config.grey else 3
     if isinstance(split.pixels, ArrayPixels):
-        return 1
+        return 1 if split.pixels.array.ndim == 3 else 3
     return KNOWN[config.name][0] if config.name in KNOWN else 3
 
 
 def _decoded(
-    split: Split, rows: Indices, config: DataConfig, to_file: bool, what: str, notes: list[str], *, at_least: int
+    split: Split, rows: Indices, config: DataSettings, to_file: bool, what: str, notes: list[str], *, at_least: int
 ) -> Decoded | Mapped:
     decoded = decode_to_file(split, rows, config) if to_file else decode(split, rows, config)
     if decoded.left_out:

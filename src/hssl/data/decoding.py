@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from hssl.config import DataConfig
+from hssl.data.settings import DataSettings
 from hssl.data.split import ArrayPixels, EncodedPixels, Indices, Split, first_line
 from hssl.data.store import images_at_once
 from hssl.errors import ConfigurationError, DataError
@@ -76,7 +76,7 @@ def in_memory(shape: tuple[int, int, int, int]) -> StoredImages:
         ) from error
 
 
-def decode(split: Split, indices: Indices, config: DataConfig, room: Room = in_memory) -> Decoded:
+def decode(split: Split, indices: Indices, config: DataSettings, room: Room = in_memory) -> Decoded:
     """The images of `split` at ascending `indices`, at the configured resolution.
 
     Args:
@@ -109,7 +109,7 @@ def _widen(grey: StoredImages, images: StoredImages) -> None:
         images[begin:end] = grey[begin:end].clone()
 
 
-def check_sizes(config: DataConfig) -> None:
+def check_sizes(config: DataSettings) -> None:
     """Raises ConfigurationError where `resize_to` and `resolution` contradict each other."""
     if config.fit == "pad" and config.resize_to is not None and config.resize_to > config.resolution:
         raise ConfigurationError(
@@ -119,7 +119,7 @@ def check_sizes(config: DataConfig) -> None:
         )
 
 
-def decode_pieces(split: Split, indices: Indices, config: DataConfig) -> Iterator[Piece]:
+def decode_pieces(split: Split, indices: Indices, config: DataSettings) -> Iterator[Piece]:
     """`decode`, a few images at a time: never more than some megabytes of them."""
     step = min(_CHUNK, images_at_once(3, config.resolution, config.resolution))
     if isinstance(split.pixels, ArrayPixels):
@@ -127,14 +127,22 @@ def decode_pieces(split: Split, indices: Indices, config: DataConfig) -> Iterato
     return _decode_files(split.pixels, indices, config, step)
 
 
-def _decode_arrays(array: npt.NDArray[np.uint8], indices: Indices, config: DataConfig, step: int) -> Iterator[Piece]:
-    channels = 3 if config.grey is False else 1
+def _decode_arrays(array: npt.NDArray[np.uint8], indices: Indices, config: DataSettings, step: int) -> Iterator[Piece]:
     for start in range(0, len(indices), step):
-        images = fit_tensor(torch.from_numpy(array[indices[start : start + step]])[:, None], config)
-        yield Piece(images.expand(-1, channels, -1, -1), {})
+        chosen = array[indices[start : start + step]]
+        if array.ndim == 4:
+            yield Piece(_stacked([_fit_colour(pixels, config) for pixels in chosen]), {})
+        else:
+            images = fit_tensor(torch.from_numpy(chosen)[:, None], config)
+            yield Piece(images.expand(-1, 3 if config.grey is False else 1, -1, -1), {})
 
 
-def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataConfig, step: int) -> Iterator[Piece]:
+def _fit_colour(pixels: npt.NDArray[np.uint8], config: DataSettings) -> npt.NDArray[np.uint8]:
+    image = Image.fromarray(pixels)
+    return fit_image(image.convert("L") if config.grey else image, config, "an array")
+
+
+def _decode_files(pixels: EncodedPixels, indices: Indices, config: DataSettings, step: int) -> Iterator[Piece]:
     arrays: list[npt.NDArray[np.uint8]] = []
     unreadable: dict[int, str] = {}
 
@@ -169,7 +177,7 @@ def _stacked(arrays: list[npt.NDArray[np.uint8]]) -> StoredImages:
     return torch.from_numpy(np.stack([np.broadcast_to(array, (channels, *array.shape[1:])) for array in arrays]))
 
 
-def open_image(content: bytes | Path | None, config: DataConfig) -> Image.Image:
+def open_image(content: bytes | Path | None, config: DataSettings) -> Image.Image:
     """An upright image of mode 'L' or 'RGB'.
 
     Transparent pixels are laid over black, the colour of padding; 16-bit pixels are scaled to 8; of several frames the
@@ -224,7 +232,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return colour.convert("L") if grey else colour
 
 
-def fit_image(image: Image.Image, config: DataConfig, name: str) -> npt.NDArray[np.uint8]:
+def fit_image(image: Image.Image, config: DataSettings, name: str) -> npt.NDArray[np.uint8]:
     """One 'L' or 'RGB' image as uint8 [C, R, R]: `resize_to`, then padded or resized to the resolution.
 
     Raises:
@@ -243,7 +251,7 @@ def fit_image(image: Image.Image, config: DataConfig, name: str) -> npt.NDArray[
     return np.pad(array, ((0, 0), (top, bottom), (left, right)))
 
 
-def fit_tensor(images: Tensor, config: DataConfig) -> StoredImages:
+def fit_tensor(images: Tensor, config: DataSettings) -> StoredImages:
     """`fit_image` for uint8 [N, C, H, W] at once: [N, C, R, R], equal to within one grey level."""
     if config.resize_to is not None:
         images = _square_tensor(images, config.resize_to)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hssl.config import DataConfig
 from hssl.data import folder, hub, idx, tables
 from hssl.data.labels import hold_out
+from hssl.data.own import DataSource
+from hssl.data.settings import DataSettings
 from hssl.data.split import ArrayPixels, Source, Split
-from hssl.errors import ConfigurationError, DataError, nearest
+from hssl.errors import ConfigurationError, DataError
+from hssl.parts import load
 
 # name: (channels, classes), to refuse a folder that holds something else than the configuration says.
 KNOWN = {"digits": (1, 10), "mnist": (1, 10), "cifar10": (3, 10), "tiny-imagenet": (3, 200)}
@@ -20,13 +22,16 @@ _DIGITS_TEST_IMAGES = 360
 _DIGITS_SPLIT_SEED = (1797,)
 
 
-def open_source(config: DataConfig) -> Source:
+def open_source(config: DataSettings) -> Source:
     """The configured data set. With `config.root` the layout is told by what the folder holds.
 
     Raises:
         DataError: data that is missing, empty, truncated or inconsistent.
         ConfigurationError: an unknown name, or a root for embedded data.
     """
+    if ":" in config.name and not config.name.startswith("hub:"):
+        source: DataSource = load("data", config.name)(config)
+        return source.open()
     if config.name == "digits" and config.root is not None:
         raise ConfigurationError(
             "the digits are embedded and lie in no folder",
@@ -48,10 +53,8 @@ def open_source(config: DataConfig) -> Source:
         return hub.read_hub(repository)
     if config.name == "folder":
         raise ConfigurationError("a folder of images needs its path", hint="give the folder with --data.root")
-    known = [*KNOWN, "folder", "hub:OWNER/NAME"]
-    raise ConfigurationError(
-        f"there is no data set '{config.name}'", expected=", ".join(known), hint=nearest(config.name, known)
-    )
+    known = (*KNOWN, "folder", "hub:OWNER/NAME", "my_module:MySource")
+    raise ConfigurationError(f"there is no data set '{config.name}'", expected=", ".join(known))
 
 
 def _open_root(root: Path) -> Source:
@@ -104,7 +107,7 @@ def read_digits() -> Source:
     )
 
 
-def check_known(config: DataConfig, channels: int, classes: int) -> None:
+def check_known(config: DataSettings, channels: int, classes: int) -> None:
     """Refuses a folder that cannot hold the data set that the configuration, and later a table, names.
 
     Raises:

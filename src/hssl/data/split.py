@@ -30,7 +30,7 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True)
 class ArrayPixels:
-    """Images of one size that are already bytes: uint8 [N, H, W], grey."""
+    """Images of one size that are already bytes: uint8 [N, H, W], grey, or [N, H, W, 3]."""
 
     array: npt.NDArray[np.uint8]
     files: tuple[Path, ...] = ()

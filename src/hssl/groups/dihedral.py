@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from hssl.groups.augmentation import Augmentation
 from hssl.groups.group import Distance, Exactness, Group, check_box
 from hssl.groups.rotations import turn
+from hssl.groups.settings import DihedralSettings, GroupSettings
 
 
 class Dihedral(Group):
@@ -15,6 +18,8 @@ class Dihedral(Group):
 
     (Γ_g z)_h = T_g z_{g^-1 h}. The group does not commute, which makes it the sharpest test of the convention.
     """
+
+    Settings: ClassVar[type[GroupSettings]] = DihedralSettings
 
     axes = (8,)
     exactness = Exactness.EXACT

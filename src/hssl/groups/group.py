@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from enum import Enum
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from hssl.errors import GroupError
 from hssl.groups.augmentation import Augmentation
+from hssl.groups.settings import GroupSettings
 
 Distance = Literal["euclidean", "topological"]
 
@@ -40,6 +41,8 @@ class Group(ABC):
         exactness: the class of equivariance that its networks reach.
         closed: whether composition and inverse stay in the set. Scales and zero-padded shifts are not closed.
     """
+
+    Settings: ClassVar[type[GroupSettings]] = GroupSettings
 
     axes: tuple[int, ...]
     exactness: Exactness

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,9 @@ from torch import Tensor
 from hssl.errors import GroupError
 from hssl.groups.augmentation import Augmentation
 from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.settings import GroupSettings, ProductSettings
 from hssl.groups.translations import Translations, place_offsets
+from hssl.parts import build, settings_class
 
 _WEAKEST_LAST = (Exactness.EXACT, Exactness.OFF_BORDER, Exactness.APPROXIMATE, Exactness.NONE)
 
@@ -26,6 +29,14 @@ class Product(Group):
         first: the group of the filters (Rotations, Dihedral, Scales, Unstructured, or a product of such).
         second: Translations, or another group of the filters (then the product is direct).
     """
+
+    Settings: ClassVar[type[GroupSettings]] = ProductSettings
+
+    @classmethod
+    def of(cls, first: str, second: str) -> Product:
+        """The product of two groups by their names, with their default settings."""
+        one, other = (build("group", settings_class("group", name)(name=name)) for name in (first, second))
+        return cls(one, other)
 
     def __init__(self, first: Group, second: Group) -> None:
         if isinstance(first, Translations):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from hssl.errors import SizeError
 from hssl.groups.augmentation import Augmentation
 from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.settings import GroupSettings, RotationsSettings
 
 
 class Rotations(Group):
@@ -15,6 +18,8 @@ class Rotations(Group):
 
     (Γ_q z)_r = rot_q z_{(r-q) mod 4}. Exact where every strided layer sees a legal size (see `hssl.layers.sizes`).
     """
+
+    Settings: ClassVar[type[GroupSettings]] = RotationsSettings
 
     axes = (4,)
     exactness = Exactness.EXACT

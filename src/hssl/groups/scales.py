@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from hssl.errors import GroupError
 from hssl.groups.augmentation import Augmentation
 from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.settings import GroupSettings, ScalesSettings
 
 
 class Scales(Group):
@@ -25,6 +26,8 @@ class Scales(Group):
     Args:
         factors: increasing positive factors, e.g. the paper's 1, 1.25, 1.33, 1.5, 1.66, 1.75 (appendix B).
     """
+
+    Settings: ClassVar[type[GroupSettings]] = ScalesSettings
 
     exactness = Exactness.APPROXIMATE
     closed = False

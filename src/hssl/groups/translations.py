@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from hssl.errors import GroupError
 from hssl.groups.augmentation import Augmentation
 from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.settings import GroupSettings, TranslationsSettings
 
 
 class Translations(Group):
@@ -22,6 +24,8 @@ class Translations(Group):
         circular: shifts wrap around and layers pad circularly. Then the set is a group, and a network exact for every
             shift by the total stride. With zero padding, the paper's, it is exact off the border only.
     """
+
+    Settings: ClassVar[type[GroupSettings]] = TranslationsSettings
 
     def __init__(self, shape: tuple[int, int] | None = None, *, stride: int = 1, circular: bool = False) -> None:
         if shape is not None and (len(shape) != 2 or min(shape) < 1):

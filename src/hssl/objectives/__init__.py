@@ -8,6 +8,6 @@ from types import MappingProxyType
 
 from hssl.objectives.contrastive import Contrastive, NTXent, PairObjective, contrastive, nt_xent
 
-OBJECTIVES: Mapping[str, PairObjective] = MappingProxyType({"contrastive": contrastive, "nt_xent": nt_xent})
+OBJECTIVES: Mapping[str, PairObjective] = MappingProxyType({"contrastive": contrastive, "nt-xent": nt_xent})
 
 __all__ = ["OBJECTIVES", "Contrastive", "NTXent", "PairObjective", "contrastive", "nt_xent"]

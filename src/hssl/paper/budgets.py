@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from hssl.config import BudgetName, OptimizerConfig
+from hssl.config import BudgetName
+from hssl.optimizers.settings import AdamWSettings, LARSSettings, OptimizerSettings
 from hssl.paper import numbers as paper
 
 Workload = Literal[
@@ -49,8 +50,7 @@ class Budget:
     minutes: float | None = None
 
 
-PAPER_OPTIMIZER = OptimizerConfig(
-    name="lars",
+PAPER_OPTIMIZER = LARSSettings(
     learning_rate=paper.LEARNING_RATE,
     momentum=0.9,
     weight_decay=paper.WEIGHT_DECAY,
@@ -153,10 +153,10 @@ REFERENCE: Mapping[Workload, paper.Dataset] = MappingProxyType(
 """The runs of the paper whose number of steps and share of warm-up a workload is measured against."""
 
 
-def short_optimizer(workload: Workload) -> OptimizerConfig:
+def short_optimizer(workload: Workload) -> OptimizerSettings:
     """What runs below the paper's budget train with, warm-up aside: chosen by the search in results/search."""
     rate = _RATES_WITHOUT_STRUCTURE.get(workload, _RATE)
-    return OptimizerConfig(name="adamw", learning_rate=rate, weight_decay=paper.WEIGHT_DECAY)
+    return AdamWSettings(learning_rate=rate, weight_decay=paper.WEIGHT_DECAY)
 
 
 def steps(workload: Workload, budget: BudgetName) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from hssl.config import BudgetName, Config, Mode, Transformation, override
+from hssl.config import BudgetName, Config, Mode, Transformation, override_where
 from hssl.errors import ConfigurationError, nearest
 from hssl.paper import numbers as paper
 from hssl.paper.recipes import MODES, STEMS, Stem, recipe, recipe_name
@@ -110,7 +110,7 @@ class Cell:
         if self.budget not in (None, budget):
             raise ValueError(f"{self.run} is a cell of the budget {self.budget}, not of {budget}")
         name = recipe_name(self.stem.name, self.mode)
-        return override(recipe(name, budget), {**self.changes, **changes, "seed": seed})
+        return override_where(recipe(name, budget), {**self.changes, **changes, "seed": seed})
 
 
 def cells(

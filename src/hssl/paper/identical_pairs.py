@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import product
 
-from hssl.config import PAPER_SCALES
+from hssl.groups.settings import PAPER_SCALES
 from hssl.paper import numbers as paper
 from hssl.paper.grid import Cell
+from hssl.views.settings import FiberViewsSettings
 
 MAP_SIDES: dict[paper.Dataset, int] = {"mnist": 8, "cifar10": 7, "tiny-imagenet": 4}
 """Positions along one axis of the feature maps that translations move on."""
@@ -33,7 +34,8 @@ def identical_pairs(cell: Cell) -> float:
     places = list(product(*axes))
     assert cell.budget is not None
     # Short budgets pair near places of translations along the other axis too.
-    largest = cell.configuration(cell.budget, 0, {}).views.max_distance
+    views = cell.configuration(cell.budget, 0, {}).views
+    largest = views.max_distance if isinstance(views, FiberViewsSettings) else None
     reach = float("inf") if largest is None else largest + 1e-9
     within = sum(
         sum((x - y) ** 2 for x, y in zip(one, other, strict=True)) <= reach for one in places for other in places

@@ -14,32 +14,25 @@ What a shorter budget than the paper's changes is in `hssl.paper.budgets`.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, TypeGuard
+from typing import Any, Literal, TypeGuard
 
-from hssl.config import (
-    SELF_SUPERVISED,
-    BackboneConfig,
-    BudgetName,
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    Mode,
-    ObjectiveConfig,
-    TrainerConfig,
-    Transformation,
-    ViewsConfig,
-)
+from hssl.backbones.settings import BackboneSettings
+from hssl.config import CUSTOM, BudgetName, Config, EvaluationSettings, Mode, TrainerSettings, Transformation, override
+from hssl.config import MODES as OF_MODE
+from hssl.data.settings import DataSettings
 from hssl.errors import ConfigurationError, nearest
+from hssl.groups.settings import RotationsSettings, ScalesSettings, TranslationsSettings
+from hssl.methods.settings import ContrastiveSettings
 from hssl.paper import budgets
 from hssl.paper import numbers as paper
 from hssl.paper.budgets import BUDGET_NAMES, BUDGETS, Workload
+from hssl.parts import settings_class
+from hssl.views.settings import FiberViewsSettings
 
 MODES: Mapping[str, Mode] = MappingProxyType(
     {"assl": "a-ssl", "hssl": "h-ssl", "frozen": "frozen", "supervised": "supervised"}
 )
 """The last word of a recipe's name, and the mode that it stands for: the four columns of tables 1 and 2."""
-# Networks without structure, and the slices of their features that H-SSL takes for fibers.
-_SLICES = MappingProxyType({"mlp": 16, "cnn-three-layer": 6, "cnn-resnet20": 6})
 
 
 def digits_translation(budget: BudgetName) -> Config:
@@ -166,8 +159,8 @@ def folder_scale(budget: BudgetName) -> Config:
 
 
 def _digits(transformation: Transformation, resolution: int, budget: BudgetName) -> Config:
-    data = DataConfig(name="digits", resolution=resolution, resize_to=24, test_fraction=budgets.DIGITS_TEST_FRACTION)
-    return _config("digits", transformation, data, BackboneConfig(name="three-layer"), budget)
+    data = DataSettings(name="digits", resolution=resolution, resize_to=24, test_fraction=budgets.DIGITS_TEST_FRACTION)
+    return _config("digits", transformation, data, _network("three-layer"), budget)
 
 
 def _mnist(
@@ -177,8 +170,8 @@ def _mnist(
     backbone: Literal["three-layer", "mlp", "cnn-three-layer"] = "three-layer",
     workload: Workload = "mnist",
 ) -> Config:
-    data = DataConfig(name="mnist", resolution=resolution)
-    return _config(workload, transformation, data, BackboneConfig(name=backbone), budget)
+    data = DataSettings(name="mnist", resolution=resolution)
+    return _config(workload, transformation, data, _network(backbone), budget)
 
 
 def _resized(
@@ -190,28 +183,45 @@ def _resized(
     backbone: Literal["resnet20-cifar10", "resnet20-tiny-imagenet", "cnn-resnet20"] = "resnet20-cifar10",
     width: float = 1.0,
 ) -> Config:
-    data = DataConfig(name=dataset, resolution=resolution, fit="resize", normalize="standardize")
-    return _config(workload, transformation, data, BackboneConfig(name=backbone, width=width), budget)
+    data = DataSettings(name=dataset, resolution=resolution, fit="resize", normalize="standardize")
+    return _config(workload, transformation, data, _network(backbone, width), budget)
+
+
+def _custom(budget: BudgetName) -> Config:
+    """What a run that is put together part by part starts from: H-SSL of six scales on the embedded digits."""
+    data = DataSettings(name="digits", resolution=29, fit="resize", test_fraction=budgets.DIGITS_TEST_FRACTION)
+    return _config("digits", "scale", data, _network("three-layer"), budget)
+
+
+def _network(name: str, width: float = 1.0) -> BackboneSettings:
+    chosen = settings_class("backbone", name)(name=name)
+    assert isinstance(chosen, BackboneSettings)
+    return chosen.model_copy(update={"width": width})
 
 
 def _config(
-    workload: Workload, transformation: Transformation, data: DataConfig, backbone: BackboneConfig, budget: BudgetName
+    workload: Workload,
+    transformation: Transformation,
+    data: DataSettings,
+    backbone: BackboneSettings,
+    budget: BudgetName,
 ) -> Config:
     spent = BUDGETS[budget][workload]
-    spatial = transformation == "translation" and backbone.name != "mlp"
+    spatial = transformation == "translation" and backbone.slices is None
+    groups = {"translation": TranslationsSettings, "rotation": RotationsSettings, "scale": ScalesSettings}
     return Config(
         budget=budget,
-        transformation=transformation,
         data=data.model_copy(update={"train_images": spent.train_images, "test_images": spent.test_images}),
+        group=groups[transformation](),
         backbone=backbone.model_copy(update={"width": backbone.width * spent.width}),
-        views=ViewsConfig(base_size=(1, 1) if spatial else 1),
-        objective=ObjectiveConfig(temperature=paper.TEMPERATURE),
+        views=FiberViewsSettings(base_size=(1, 1) if spatial else 1),
+        method=ContrastiveSettings(temperature=paper.TEMPERATURE),
         optimizer=(budgets.PAPER_OPTIMIZER if budget == "paper" else budgets.short_optimizer(workload)).model_copy(
             update={"warmup_epochs": budgets.warmup_epochs(workload, budget)}
         ),
-        trainer=TrainerConfig(epochs=spent.epochs, batch_size=spent.batch_size),
+        trainer=TrainerSettings(epochs=spent.epochs, batch_size=spent.batch_size),
         # A few hundred steps are too few for a readout to follow a network that moves (docs/decisions.md, 17).
-        evaluation=EvaluationConfig(
+        evaluation=EvaluationSettings(
             readout="alongside" if budget == "paper" else "afterwards", labelled_images=spent.labelled_images
         ),
     )
@@ -298,7 +308,7 @@ def recipe_name(stem: str, mode: Mode) -> str:
         raise ConfigurationError(
             f"no recipe has the mode '{mode}'",
             expected=", ".join(suffixes),
-            hint="give the mode as a field of another recipe: --mode hybrid" if mode == "hybrid" else None,
+            hint="name the views of another recipe: --views.name hybrid" if mode == "hybrid" else None,
         )
     return f"{find_stem(stem).name}-{suffixes[mode]}"
 
@@ -317,29 +327,28 @@ def find_stem(name: str) -> Stem:
 
 
 def recipe(name: str, budget: str = "paper") -> Config:
-    """The configuration of a recipe at a budget: 'paper', 'long', 'quick' or 'smoke'.
+    """The configuration of a recipe, or of `custom`, at a budget: 'paper', 'long', 'quick' or 'smoke'.
 
     Raises:
         ConfigurationError: no such recipe or budget; the nearest known one is named.
     """
-    stem, mode = _split(name)
     if not _is_budget(budget):
         raise ConfigurationError(f"there is no budget '{budget}'", expected=", ".join(BUDGET_NAMES))
-    config = stem.configure(budget).model_copy(update={"recipe": name, "mode": mode})
-    if mode == "a-ssl" and config.backbone.name in _SLICES:
+    if name == CUSTOM:
+        return _custom(budget)
+    stem, mode = _split(name)
+    config = override(stem.configure(budget), OF_MODE[mode]).model_copy(update={"recipe": name})
+    views: dict[str, Any] = {}
+    if mode == "a-ssl" and config.backbone.slices is not None:
         # Slices are 'emulated in the H-SSL setting': A-SSL reads the whole vector (docs/decisions.md, 12).
-        whole = config.views.model_copy(update={"base_size": _SLICES[config.backbone.name]})
-        return config.model_copy(update={"views": whole})
-    # The paper's own budget keeps its own computation, all streams and a readout alongside, and its own pairs.
-    if budget == "paper" or mode not in SELF_SUPERVISED:
-        return config
-    views = config.views.model_copy(update={"streams": "sampled"})
-    sampled = config.model_copy(update={"views": views})
-    if sampled.samples_streams:
-        return sampled
-    if mode == "h-ssl" and isinstance(config.views.base_size, tuple):
-        return config.model_copy(update={"views": config.views.model_copy(update={"max_distance": budgets.NEAR})})
-    return config
+        views["base_size"] = config.backbone.slices
+    elif budget != "paper" and config.method.takes_pairs:
+        # The paper's own budget keeps its own computation, all streams and a readout alongside, and its own pairs.
+        if config.group.has_streams and config.backbone.separates_streams:
+            views["streams"] = "sampled"
+        elif mode == "h-ssl" and isinstance(config.views.base_size, tuple):
+            views["max_distance"] = budgets.NEAR
+    return config.model_copy(update={"views": config.views.model_copy(update=views)})
 
 
 def describe(name: str) -> RecipeCard:

@@ -62,7 +62,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 "Keller et al. 2023, equations 2 and 3; Chen et al. 2020, equation 1; docs/decisions.md, row 1",
                 _structured(),
                 _SELF_SUPERVISED,
-                {"contrastive": {"objective.name": "contrastive"}, "nt-xent": {"objective.name": "nt_xent"}},
+                {"contrastive": {"method.objective": "contrastive"}, "nt-xent": {"method.objective": "nt-xent"}},
             ),
             # Sampled streams cannot have a readout alongside; with different readouts the two could not be compared.
             Study(
@@ -164,7 +164,7 @@ def word(name: str, value: Any) -> str:
 
 
 _WORDS: dict[tuple[str, Any], str] = {
-    ("objective.name", "nt_xent"): "nt-xent",
+    ("method.objective", "nt-xent"): "nt-xent",
     ("views.streams", "all"): "all-streams",
     ("views.streams", "sampled"): "sampled-streams",
     ("evaluation.readout", "afterwards"): "read-afterwards",

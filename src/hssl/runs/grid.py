@@ -38,7 +38,7 @@ with extra("terminal"):
 _PATIENCE = 2.0
 # Seconds that processes are given to stop.
 _GRACE = 10.0
-_OF_A_CELL = ("recipe", "mode", "transformation", "budget", "data.name", "backbone.name")
+_OF_A_CELL = ("recipe", "budget", "data.name", "group.name", "backbone.name", "views.name", "method.name")
 
 
 @dataclass(frozen=True)

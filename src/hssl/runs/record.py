@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hssl.config import Config, Mode, Transformation, parse
+from hssl.config import Config, parse
 from hssl.errors import DataError, HsslError, RunFolderError
 from hssl.files import write_atomically
 
@@ -80,9 +80,9 @@ class RunRecord(_Part):
 
     recipe: str
     dataset: str
-    transformation: Transformation
+    transformation: str
     backbone: str
-    mode: Mode
+    mode: str
     budget: str
     seed: int
     identity: str

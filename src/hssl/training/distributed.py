@@ -1,15 +1,4 @@
-"""Several processes that compute exactly what one process computes on the joined batch.
-
-Two things couple the examples of a batch: negatives (`gather_rows`, `own_rows`) and batch statistics
-(`GlobalBatchNorm`). Both carry gradients across ranks.
-
-How to scale the loss. Let R ranks hold n examples each. Rank r averages the terms of its own rows, over the negatives
-of all ranks: `L_r = objective(gather_rows(p1), gather_rows(p2), rows=own_rows(n))`. The loss of the joined batch is the
-mean of the L_r. A projection on rank r enters every L_q, and the backward pass here returns the gradient of their SUM
-with respect to it. DistributedDataParallel then averages the ranks' parameter gradients, which divides this sum by R:
-the result is the gradient of the joined loss. So no factor of R belongs anywhere, neither here nor in the training
-step. Log the mean of L_r over ranks, not L_r.
-"""
+"""Batch statistics that are those of the joined batch of several processes."""
 
 from typing import Any
 
@@ -19,30 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.layers import GroupBatchNorm
-
-
-def gather_rows(tensor: Tensor) -> Tensor:
-    """The rows of all ranks in the order of ranks, [N, ...] -> [world * N, ...], with gradient.
-
-    The backward pass sums, over ranks, the gradients with respect to the own rows, so every rank has to run it. Without
-    a process group, or alone in one, this is the identity. Every rank brings the same N: with other shares the mean
-    over ranks would not be the mean over examples.
-
-    Raises:
-        SizeError: ranks that bring different shapes. Checked on CPUs only, as reading sizes back would stall a GPU.
-    """
-    if _world_size() == 1:
-        return tensor
-    if tensor.device.type == "cpu":
-        _check_equal_shapes(tensor)
-    gathered: Tensor = _GatherRows.apply(tensor)  # type: ignore[no-untyped-call]
-    return gathered
-
-
-def own_rows(n_local: int) -> slice:
-    """Where this rank's `n_local` rows lie in the result of `gather_rows`."""
-    first = _rank() * n_local
-    return slice(first, first + n_local)
+from hssl.ranks import all_gather, world_size
 
 
 class GlobalBatchNorm(_BatchNorm):
@@ -61,7 +27,7 @@ class GlobalBatchNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        if not self.training or _world_size() == 1:
+        if not self.training or world_size() == 1:
             return super().forward(input)
         normalised, mean, variance, count = _normalise_over_ranks(input, self.weight, self.bias, self.eps)
         if self.track_running_stats:
@@ -125,46 +91,6 @@ def globalize_batch_norm(module: nn.Module) -> nn.Module:
     return module
 
 
-def _world_size() -> int:
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
-
-
-def _all_gather(tensor: Tensor) -> Tensor:
-    """[N, ...] -> [world, N, ...], no gradient."""
-    parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(_world_size())]
-    distributed.all_gather(parts, tensor.contiguous())
-    return torch.stack(parts)
-
-
-def _check_equal_shapes(tensor: Tensor) -> None:
-    shapes = _all_gather(torch.tensor([tensor.shape[0], tensor[:1].numel()])).tolist()
-    if any(shape != shapes[0] for shape in shapes):
-        raise SizeError(
-            "the ranks bring different numbers of rows",
-            got=", ".join(f"rank {rank}: {rows} x {width}" for rank, (rows, width) in enumerate(shapes)),
-            expected="the same on every rank",
-            hint="drop the short last batch, or choose a batch size that the number of devices divides",
-        )
-
-
-class _GatherRows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        ctx.rows = own_rows(tensor.shape[0])
-        return _all_gather(tensor).flatten(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, grad_gathered: Tensor) -> Tensor:
-        total = grad_gathered.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
-        own: Tensor = total[ctx.rows]
-        return own
-
-
 class _NormaliseOverRanks(torch.autograd.Function):
     """(x [B, C, ...], weight [C], bias [C], eps) -> (y, joined mean [C], biased variance [C], count [])."""
 
@@ -222,7 +148,7 @@ def _joined_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     variance, mean = (
         torch.var_mean(x, axes, correction=0) if n_local else (x.new_zeros(channels), x.new_zeros(channels))
     )
-    ranks = _all_gather(torch.cat([mean, variance, x.new_full((1,), n_local)]))
+    ranks = all_gather(torch.cat([mean, variance, x.new_full((1,), n_local)]))
     means, variances, counts = ranks[:, :channels], ranks[:, channels:-1], ranks[:, -1:]
     count = counts.sum()
     shares = counts / count

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from hssl.backbones import Backbone, describe_size, is_large
-from hssl.config import SELF_SUPERVISED, Config
+from hssl.config import Config
 from hssl.data import DataSets, load_data
 from hssl.errors import ConfigurationError, DataError
 from hssl.extras import how_to_install, is_installed
@@ -71,9 +71,9 @@ def train(config: Config, out: Path) -> dict[str, Any]:
         if first and is_large(network):
             print(f"{config.backbone.name}: {describe_size(network)}", file=sys.stderr, flush=True)
         data = load_data(config.data)
-        if data.num_classes is None and config.mode in ("frozen", "supervised"):
+        if data.num_classes is None and config.method.takes_labels:
             raise DataError(
-                f"the mode '{config.mode}' trains on labels and these images have none",
+                f"the method '{config.method.name}' trains on labels and these images have none",
                 got=data.source,
                 hint="put the images of each class into a folder of its own, or train a-ssl or h-ssl",
             )
@@ -137,8 +137,7 @@ def check(config: Config) -> Backbone:
     # Channels decide nothing about sizes: the network's own check and the base space's run before data is decoded.
     with torch.device("meta"):
         backbone = build_backbone(config, 3)
-    if config.mode in SELF_SUPERVISED:
-        build_views(config, backbone)
+    build_views(config, backbone)
     return backbone
 
 
@@ -159,9 +158,10 @@ def _fit(config: Config, folder: RunFolder, module: SSLModule, data: DataSets, r
         if trainer.is_global_zero:
             folder.note_environment(describe_environment(device))
         start, energy = time.perf_counter(), meter_of(device)
-        if config.mode == "frozen" and not resume:
+        trains = config.method.trains_backbone
+        if not trains and not resume:
             calibrate(module.backbone.to(device), data.train.to(device))
-        if config.mode == "frozen" and module.reads_afterwards:
+        if not trains and module.reads_afterwards:
             if trainer.is_global_zero:
                 _save_frozen(module, folder, time.perf_counter() - start, energy.joules())
         else:
@@ -219,7 +219,6 @@ def _trainer(config: Config, folder: RunFolder, validates: bool) -> L.Trainer:
         strategy="ddp" if settings.devices * settings.nodes > 1 else "auto",
         precision=_precision(config),
         max_epochs=settings.epochs,
-        accumulate_grad_batches=settings.accumulate,
         check_val_every_n_epoch=settings.evaluate_every_epochs or settings.epochs,
         limit_val_batches=1.0 if validates else 0,
         num_sanity_val_steps=0,

@@ -53,7 +53,7 @@ def evaluate_run(
     figures = measure(module, train_store, test_store, told)
     told("the same of the network before training")
     before = untrained_module(config, data, train_store)
-    untrained = measure(before, train_store, test_store, lambda _: None) if config.mode != "frozen" else figures
+    untrained = measure(before, train_store, test_store, lambda _: None) if config.method.trains_backbone else figures
     count = min(config.evaluation.equivariance_images, len(test_store))
     images = test_store.batch(torch.arange(count, device=device))
     told("equivariance error, of the trained network and of the untrained one")
@@ -70,7 +70,7 @@ def evaluate_run(
         "complete": epochs >= config.trainer.epochs,
         **figures,
         "untrained": untrained,
-        "gain": None if config.mode == "frozen" else gain(figures, untrained, len(test_store)),
+        "gain": gain(figures, untrained, len(test_store)) if config.method.trains_backbone else None,
         "equivariance": report.as_dict(),
         "equivariance_untrained": report_before.as_dict(),
         "data": {

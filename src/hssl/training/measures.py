@@ -20,7 +20,6 @@ from hssl.evaluation.knn import knn
 from hssl.evaluation.label_free import label_free
 from hssl.evaluation.linear_probe import linear_probe
 from hssl.evaluation.readout import fit_readout, readout_accuracy
-from hssl.training.build import build_readout
 from hssl.training.module import SSLModule
 
 ACCURACIES = ("readout", "linear_probe", "knn", "few_labels", "knn_raw")
@@ -98,7 +97,7 @@ def _readout(module: SSLModule, train: FeatureStore, test: FeatureStore) -> dict
     config = module.config
     if config.evaluation.readout == "alongside":
         assert module.readout is not None
-        how = "through the whole network" if config.mode == "supervised" else "alongside on detached features"
+        how = "through the whole network" if module.method.readout is not None else "alongside on detached features"
         accuracy = readout_accuracy(module.readout, test, _CHUNK)
         return {"accuracy": accuracy, "protocol": f"the paper's readout, trained {how}; last epoch"}
     epochs = config.evaluation.readout_epochs
@@ -113,4 +112,4 @@ def _fresh_readout(module: SSLModule, config: Config) -> torch.nn.Module:
     assert module.classes is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return build_readout(config, module.backbone, module.classes)
+        return module.backbone.build_readout(module.classes)

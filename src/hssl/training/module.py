@@ -1,8 +1,9 @@
-"""The run as a LightningModule: draw, apply, project, objective. Modes differ in their views alone."""
+"""The run as a LightningModule: it draws, calls the method and logs."""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
@@ -10,19 +11,19 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from hssl.config import SELF_SUPERVISED, Config
+from hssl.backbones import Backbone
+from hssl.config import Config
 from hssl.data import BatchLoader, DataSets
 from hssl.data.loader import Batch
-from hssl.groups import GroupFeatures, StreamFeatures, Streams
-from hssl.objectives import OBJECTIVES
-from hssl.training.build import build_backbone, build_projector, build_readout, build_views, pools_space
-from hssl.training.distributed import gather_rows, own_rows
-from hssl.training.optim import build_optimizer, warmup_cosine_schedule
-from hssl.views import Pairs, Views
+from hssl.groups import GroupFeatures
+from hssl.heads import as_maps
+from hssl.optimizers import build_optimizer, warmup_cosine_schedule
+from hssl.training.build import build_method
+from hssl.views import Pairs
 
 
 class SSLModule(L.LightningModule):
-    """Backbone, views, projector, objective and the detached readout of one run.
+    """The method of one run, and the readout that is trained beside it on detached features.
 
     Args:
         config: the run.
@@ -30,65 +31,89 @@ class SSLModule(L.LightningModule):
         classes: of the readout; None for images without labels, which then have no readout.
 
     Attributes:
-        backbone, projector, readout: the networks; projector and readout are None where the mode or data has none.
+        method: what is trained.
+        readout: the method's own, or the backbone's; None without labels.
     """
 
     def __init__(self, config: Config, channels: int, classes: int | None) -> None:
         super().__init__()
-        self.config = config
-        self.classes = classes
+        # A method may backpropagate parts by themselves.
+        self.automatic_optimization = False
+        self.config, self.classes = config, classes
         self.data: DataSets | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.backbone = build_backbone(config, channels)
-            self.pools_space = pools_space(config, self.backbone)
-            self.views: Views | None = None
-            self.projector: nn.Module | None = None
-            if config.mode in SELF_SUPERVISED:
-                self.views = build_views(config, self.backbone)
-                self.projector = build_projector(config, self.backbone, self.views.base)  # type: ignore[attr-defined]
-            self.readout = None if classes is None else build_readout(config, self.backbone, classes)
-        if config.mode == "frozen":
-            self.backbone.requires_grad_(False)
-        if self.readout is not None and self.reads_afterwards:
+            self.method = build_method(config, channels, classes)
+            own = self.method.readout is not None
+            beside = None if classes is None or own else self.backbone.build_readout(classes)
+        self._beside = beside
+        if beside is not None and self.reads_afterwards:
             # Distributed training finds no parameter then that never gets a gradient.
-            self.readout.requires_grad_(False)
+            beside.requires_grad_(False)
         self.accuracy = None if classes is None else MulticlassAccuracy(classes, average="micro")
+
+    @property
+    def backbone(self) -> Backbone:
+        """f."""
+        return self.method.backbone
+
+    @property
+    def readout(self) -> nn.Module | None:
+        """What `predict` reads features with."""
+        return self.method.readout if self.method.readout is not None else self._beside
+
+    @property
+    def reads_afterwards(self) -> bool:
+        """Whether the readout is fitted to the finished network; one that the method trains is as it is."""
+        return self.config.evaluation.readout == "afterwards" and self.method.readout is None
 
     # -- the step --------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The loss of one rank's part of the batch; the readout's cross-entropy adds up, on detached features."""
-        images, labels = batch.images, batch.labels
-        if self.config.mode in SELF_SUPERVISED:
-            loss, features = self.ssl_loss(images, self.draw(len(images), batch_index))
-            self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
-        else:
-            loss, features = images.new_zeros(()), self.backbone(images)
-        if self.readout is not None and not self.reads_afterwards:
-            maps = self.as_maps(features).detach() if self.self_supervised else self.as_maps(features)
-            # A-SSL's batch holds both views; the first one is read.
-            logits = self.readout(maps[: len(images)])
-            classification = nn.functional.cross_entropy(logits.float(), labels)
-            assert self.accuracy is not None
-            share = (logits.detach().argmax(1) == labels).float().mean()
-            self.log(
-                "train/accuracy", 100 * share, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True
-            )
-            name = "train/readout_loss" if self.self_supervised else "train/loss"
-            self.log(name, classification, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
-            loss = loss + classification
-        return loss
+        """One rank's part of a batch; after the last part a step of the optimizer. Returns the method's loss."""
+        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        parts = self.config.trainer.accumulate
+        if batch_index % parts == 0:
+            optimizer.zero_grad()  # type: ignore[union-attr]
+        last = (batch_index + 1) % parts == 0
+        self._backpropagated = False
 
-    @property
-    def self_supervised(self) -> bool:
-        """Whether the mode trains on positive pairs."""
-        return self.config.mode in SELF_SUPERVISED
+        def backward(loss: Tensor) -> None:
+            # The processes' gradients are joined once: while the first piece of the last part is backpropagated the
+            # reducer is made ready, and it waits for the gradients of all further pieces.
+            with nullcontext() if last and not self._backpropagated else self._unsynchronised():
+                self.manual_backward(loss / parts)
+            self._backpropagated = True
 
-    @property
-    def reads_afterwards(self) -> bool:
-        """Whether the readout is fitted to the finished network; a supervised one is trained through its readout."""
-        return self.config.evaluation.readout == "afterwards" and self.config.mode != "supervised"
+        pairs = self.draw(len(batch.images), batch_index) if self.config.method.takes_pairs else None
+        step = self.method.step(batch.images, batch.labels, pairs, backward)
+        pieces = [] if step.loss is None else [step.loss]
+        if step.loss is not None:
+            self._note("train/loss", step.loss, batch)
+        for name, value in step.logs.items():
+            self._note(f"train/{name}", value, batch)
+        if self._beside is not None and not self.reads_afterwards and step.features is not None:
+            # A-SSL's features are of both views; the first one is read.
+            maps = as_maps(step.features).detach()[: len(batch.images)]
+            logits = self._beside(maps)
+            pieces.append(nn.functional.cross_entropy(logits.float(), batch.labels))
+            self._note("train/accuracy", 100 * (logits.detach().argmax(1) == batch.labels).float().mean(), batch)
+            self._note("train/loss" if step.loss is None else "train/readout_loss", pieces[-1], batch)
+        if pieces:
+            backward(sum(pieces[1:], pieces[0]))
+        if last:
+            optimizer.step()  # type: ignore[union-attr]
+            schedule.step()  # type: ignore[union-attr]
+            total = self.total_steps
+            self.method.after_step(min(1.0, self.trainer.global_step / total))
+        return sum(pieces[1:], pieces[0]).detach() if pieces else batch.images.new_zeros(())
+
+    def _unsynchronised(self) -> Any:
+        model = self.trainer.strategy.model
+        return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else nullcontext()
+
+    def _note(self, name: str, value: Tensor, batch: Batch) -> None:
+        self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.images), sync_dist=True)
 
     def draw(self, batch_size: int, batch_index: int) -> Pairs:
         """The pairs of this rank's examples.
@@ -96,40 +121,21 @@ class SSLModule(L.LightningModule):
         Drawn for the whole batch from (seed, epoch, step) and then cut, so that a run draws the same pairs on any
         number of devices and after any interruption.
         """
-        assert self.views is not None
+        views = self.method.views
+        assert views is not None
         world, rank = (self.trainer.world_size, self.trainer.global_rank) if self._trainer is not None else (1, 0)
         digest = hashlib.sha256(f"pairs:{self.config.seed}:{self.current_epoch}:{batch_index}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-        pairs = self.views.draw(batch_size * world, generator)
+        pairs = views.draw(batch_size * world, generator)
         if world > 1:
-            pairs = self.views.with_streams(pairs.part(slice(rank * batch_size, (rank + 1) * batch_size)))
+            pairs = views.with_streams(pairs.part(slice(rank * batch_size, (rank + 1) * batch_size)))
         return pairs.to(self.device)
 
-    def ssl_loss(self, images: Tensor, pairs: Pairs) -> tuple[Tensor, GroupFeatures | StreamFeatures]:
-        """Draw is done: apply, project, objective. Returns the loss and the features that it was computed from."""
-        assert self.views is not None
-        assert self.projector is not None
-        seen: list[GroupFeatures | StreamFeatures] = []
-
-        def encode(inputs: Tensor, *streams: Streams) -> GroupFeatures | StreamFeatures:
-            seen.append(self.backbone(inputs, *streams))
-            return seen[-1].pool_space() if self.pools_space else seen[-1]
-
-        first, second = self.views.apply(images, encode, pairs)
-        projections = self.projector(torch.cat([first, second]))
-        first, second = (gather_rows(part) for part in projections.chunk(2))
-        objective = OBJECTIVES[self.config.objective.name]
-        loss = objective(first, second, temperature=self.config.objective.temperature, rows=own_rows(len(images)))
-        return loss, seen[-1]
-
-    def as_maps(self, features: GroupFeatures | StreamFeatures) -> Tensor:
-        """Whole features as the readout reads them: [B, C, G, H, W], or [B, C, R] for the MLP."""
-        values = features.values
-        return values.unsqueeze(2) if values.ndim == 4 else values
+    # -- what is read ----------------------------------------------------------------------------------------------
 
     def maps(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] -> the readout's input."""
-        return self.as_maps(self.backbone(images))
+        return as_maps(self.backbone(images))
 
     def embed(self, images: Tensor) -> Tensor:
         """Images -> what probes are fitted on, [B, C] or, without a group, [B, S*C]: `GroupFeatures.embedding`."""
@@ -169,9 +175,6 @@ class SSLModule(L.LightningModule):
         loader = self.trainer.train_dataloader
         assert isinstance(loader, BatchLoader)
         loader.set_epoch(self.current_epoch)
-        if self.config.mode == "frozen":
-            # BatchNorm must not drift while the readout is trained.
-            self.backbone.eval()
 
     def _loader(self, train: bool) -> BatchLoader:
         assert self.data is not None
@@ -198,10 +201,14 @@ class SSLModule(L.LightningModule):
     def val_dataloader(self) -> BatchLoader:
         return self._loader(train=False)
 
+    @property
+    def total_steps(self) -> int:
+        """Steps of the optimizer in the whole training."""
+        return int(self.trainer.estimated_stepping_batches) // self.config.trainer.accumulate
+
     def configure_optimizers(self) -> Any:
-        settings = self.config.optimizer
+        settings, total = self.config.optimizer, self.total_steps
         optimizer = build_optimizer(settings, self)
-        total = int(self.trainer.estimated_stepping_batches)
         warmup = min(round(settings.warmup_epochs * total / self.config.trainer.epochs), max(0, total - 1))
         schedule = warmup_cosine_schedule(optimizer, total_steps=total, warmup_steps=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,8 +1,5 @@
 """Where positive pairs come from: transformed images, moved base spaces, or both."""
 
-from hssl.views.fiber_views import FiberViews
-from hssl.views.hybrid_views import HybridViews
-from hssl.views.input_views import InputViews
-from hssl.views.pairs import Encode, Pairs, Views
+import lazy_loader
 
-__all__ = ["Encode", "FiberViews", "HybridViews", "InputViews", "Pairs", "Views"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

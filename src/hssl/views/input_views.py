@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from hssl.backbones import Backbone
 from hssl.errors import SizeError
 from hssl.groups import Augmentation, BaseSpace, Group, Streams
-from hssl.views.pairs import Encode, Pairs, Which, call, check_which, deal, draw_placements
+from hssl.views.placements import Which, check_which, deal, draw_placements, which_streams
+from hssl.views.settings import InputViewsSettings, ViewsSettings
+from hssl.views.views import Bundles, Encode, Pairs, Views, base_space, encoded
 
 
-class InputViews:
+class InputViews(Views):
     """f(T_g1 x) and f(T_g2 x), both read at one g0 an example.
 
     Args:
@@ -23,6 +27,8 @@ class InputViews:
         streams: as in `FiberViews`; one base space of six fibers is a sixth of the work.
     """
 
+    Settings: ClassVar[type[ViewsSettings]] = InputViewsSettings
+
     def __init__(
         self,
         group: Group,
@@ -31,9 +37,28 @@ class InputViews:
         augmentation: Augmentation | None = None,
         streams: Which = "all",
     ) -> None:
-        self.group, self.base, self.image_size = group, base, image_size
+        super().__init__(base)
+        self.group, self.image_size = group, image_size
         self.augmentation = augmentation or Augmentation()
         self.which = check_which(streams, base)
+
+    @classmethod
+    def of(
+        cls,
+        backbone: Backbone,
+        image_size: int,
+        *,
+        base_size: tuple[int, ...] | int,
+        joint: bool,
+        translation_strength: float,
+        smallest_scale: float,
+        scale_draw: Literal["continuous", "discrete"],
+        streams: Which,
+    ) -> InputViews:
+        """The views of images for a network, transformed by its group."""
+        base = base_space(backbone, base_size, joint)
+        augmentation = Augmentation(translation_strength, smallest_scale, scale_draw)
+        return cls(backbone.group, base, image_size, augmentation, which_streams(backbone, base, streams))
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Pairs:
         """Independent g1 and g2, one g0 for both branches."""
@@ -47,7 +72,6 @@ class InputViews:
         return self.with_streams(Pairs(positions, positions, first, second))
 
     def with_streams(self, pairs: Pairs) -> Pairs:
-        """The pairs with the streams that they read, where those are sampled."""
         if self.which == "all":
             return pairs
         # The first views, then the second: both pass the network as one batch.
@@ -58,7 +82,7 @@ class InputViews:
         first, second = (self.group.draw(batch_size, self.image_size, self.augmentation, generator) for _ in range(2))
         return first, second
 
-    def apply(self, images: Tensor, encode: Encode, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, encode: Encode, pairs: Pairs) -> Bundles:
         """Images [B, C, H, W] -> bundles [B, |g0|*C]; both views pass the network as one batch of 2B.
 
         Raises:
@@ -75,6 +99,7 @@ class InputViews:
         assert pairs.parameters_2 is not None
         both = torch.cat([images, images])
         transformed = self.group.transform_by(both, torch.cat([pairs.parameters_1, pairs.parameters_2]))
-        features = call(encode, transformed, pairs.streams, self.base)
-        first, second = features.at(torch.cat([pairs.positions_1, pairs.positions_2])).chunk(2)
-        return first, second
+        features = encoded(encode, transformed, pairs)
+        z = self.read(features)
+        first, second = z.at(torch.cat([pairs.positions_1, pairs.positions_2])).chunk(2)
+        return Bundles(first, second, features)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hssl.analysis.chance import CONTRASTIVE
+from hssl.analysis.chance import chance_loss
 from hssl.analysis.differences import Difference, difference, holm, interval, signed
 from hssl.analysis.summaries import MEASURES, NONE, Row, Summary, listed, measured, summarise, within_a_sentence
 from hssl.report.blocks import Line, Number, Section, Table
@@ -127,7 +127,7 @@ def _gains(by_row: Mapping[str, Sequence[Trained]], measure: str) -> list[_Gain]
     for row, items in by_row.items():
         frozen = [item.records for item in items if item.records and item.records[0].mode == "frozen"]
         for item in items:
-            if not item.records or item.records[0].mode not in CONTRASTIVE:
+            if not item.records or chance_loss(item.records[0]) is None:
                 continue
             after = measured(item.records, measure)
             before = _before(item.records, measure) or (measured(frozen[0], measure) if len(frozen) == 1 else None)

@@ -1,27 +1,19 @@
-"""The optimizers, LARS among them, and the schedule of the paper (appendix B): linear warm-up, then cosine decay.
+"""LARS, the optimizer of the paper (appendix B).
 
 References:
     You, Gitman, Ginsburg, 'Large Batch Training of Convolutional Networks', 2017, arXiv:1708.03888, algorithm 1.
     Chen, Kornblith, Norouzi, Hinton, 'A Simple Framework for Contrastive Learning', ICML 2020, section 2.2.
-    Loshchilov, Hutter, 'SGDR: Stochastic Gradient Descent with Warm Restarts', ICLR 2017, equation 5.
-    Loshchilov, Hutter, 'Decoupled Weight Decay Regularization', ICLR 2019, algorithm 2 (AdamW).
 """
 
-import math
 from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
-from hssl.config import OptimizerConfig
 from hssl.errors import ConfigurationError
-
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+from hssl.optimizers.settings import LARSSettings, OptimizerSettings
 
 
 class LARS(Optimizer):
@@ -50,6 +42,8 @@ class LARS(Optimizer):
     Raises:
         ConfigurationError: a value out of range, in the defaults or in a group, or a sparse gradient.
     """
+
+    Settings: ClassVar[type[OptimizerSettings]] = LARSSettings
 
     def __init__(
         self,
@@ -120,72 +114,6 @@ class LARS(Optimizer):
             state["velocity"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         velocity: Tensor = state["velocity"]
         return velocity
-
-
-def build_optimizer(settings: OptimizerConfig, module: nn.Module) -> Optimizer:
-    """The optimizer of a module's parameters. Biases and norms are not decayed; they may have a rate of their own."""
-    groups = parameter_groups(module, settings.weight_decay)
-    if settings.norm_learning_rate is not None:
-        groups[1]["lr"] = settings.norm_learning_rate
-    rate, momentum = settings.learning_rate, settings.momentum
-    match settings.name:
-        case "lars":
-            return LARS(groups, rate, momentum=momentum, trust_coefficient=settings.trust_coefficient)
-        case "sgd":
-            return torch.optim.SGD(groups, lr=rate, momentum=momentum, foreach=True)
-        case "adamw":
-            return torch.optim.AdamW(groups, lr=rate, betas=(momentum, 0.999), foreach=True)
-
-
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters of `module` in two groups, each parameter once, in the order of `parameters()`.
-
-    First the weights, decayed and (by `LARS`) adapted; then, with neither, the biases, all tensors of fewer than two
-    axes and all parameters of norms (the lists of You et al. 2017 and SimCLR).
-    """
-    of_norms = {
-        parameter
-        for part in module.modules()
-        if isinstance(part, _NORMS)
-        for parameter in part.parameters(recurse=False)
-    }
-    weights: list[nn.Parameter] = []
-    exempt: list[nn.Parameter] = []
-    for name, parameter in module.named_parameters():
-        is_bias = name.rpartition(".")[2] == "bias"
-        (exempt if is_bias or parameter.ndim < 2 or parameter in of_norms else weights).append(parameter)
-    return [
-        {"params": weights, "weight_decay": weight_decay, "adapt": True},
-        {"params": exempt, "weight_decay": 0.0, "adapt": False},
-    ]
-
-
-def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:
-    """The factor on the learning rate at `step` (counted from 0): step / warmup_steps, then half a cosine.
-
-    Exactly 0 at step 0 (if there is a warm-up), 1 at `warmup_steps`, 0 from `total_steps` on.
-
-    Raises:
-        ConfigurationError: no step at all, a negative one, or a warm-up that is longer than the training.
-    """
-    if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
-        raise ConfigurationError(
-            "the warm-up has to fit into the training",
-            got=f"warmup_steps = {warmup_steps}, total_steps = {total_steps}",
-            expected="0 <= warmup_steps <= total_steps, total_steps >= 1",
-            hint="lower optimizer.warmup_epochs or raise trainer.epochs",
-        )
-    _check_range("step", step, ">= 0", step >= 0)
-    if step >= total_steps:
-        return 0.0
-    if step < warmup_steps:
-        return step / warmup_steps
-    return (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps))) / 2
-
-
-def warmup_cosine_schedule(optimizer: Optimizer, *, total_steps: int, warmup_steps: int) -> LambdaLR:
-    """`warmup_cosine` on every group's learning rate. Call the schedule's `step()` after each optimizer step."""
-    return LambdaLR(optimizer, partial(warmup_cosine, total_steps=total_steps, warmup_steps=warmup_steps))
 
 
 def _dense_gradient(parameter: Tensor) -> Tensor:

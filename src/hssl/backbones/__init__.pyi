@@ -1,0 +1,16 @@
+from .backbone import Backbone as Backbone
+from .backbone import randomize_statistics as randomize_statistics
+from .resnet20 import BasicBlock as BasicBlock
+from .resnet20 import CIFAR10ResNet20 as CIFAR10ResNet20
+from .resnet20 import ResNet20 as ResNet20
+from .resnet20 import TinyImageNetResNet20 as TinyImageNetResNet20
+from .settings import BackboneSettings as BackboneSettings
+from .size import describe_size as describe_size
+from .size import is_large as is_large
+from .steerable import SteerableBackbone as SteerableBackbone
+from .three_layer import ThreeLayer as ThreeLayer
+from .unstructured import MLP as MLP
+from .unstructured import PlainResNet20 as PlainResNet20
+from .unstructured import PlainThreeLayer as PlainThreeLayer
+from .unstructured import Reading as Reading
+from .wrap import Wrap as Wrap

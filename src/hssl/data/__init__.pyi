@@ -1,0 +1,10 @@
+from .data_sets import DataSets as DataSets
+from .data_sets import load_data as load_data
+from .loader import Batch as Batch
+from .loader import BatchLoader as BatchLoader
+from .own import DataSource as DataSource
+from .own import Images as Images
+from .settings import DataSettings as DataSettings
+from .store import ImageStore as ImageStore
+from .store import MappedStore as MappedStore
+from .store import Store as Store

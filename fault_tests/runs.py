@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hssl.cli import main
+from hssl.config import MODES as MODES_OF
 from hssl.training.checkpoint import load_checkpoint
 from small_runs import TINY, metrics, same
 
@@ -19,7 +20,7 @@ PARTS = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_ste
 
 def train(folder: Path, mode: str = "h-ssl", **changes: Any) -> list[str]:
     """The words of a training; fields by dotted name with '__' for the dot."""
-    given = TINY | {"mode": mode, "trainer.threads": 1, "optimizer.warmup_epochs": 1}
+    given = TINY | MODES_OF[mode] | {"trainer.threads": 1, "optimizer.warmup_epochs": 1}
     given |= {name.replace("__", "."): value for name, value in changes.items()}
     fields = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     return ["train", "digits-rotation-hssl", "--budget", "smoke", *fields, "--out", str(folder)]

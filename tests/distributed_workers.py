@@ -14,7 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hssl.errors import SizeError
 from hssl.objectives import OBJECTIVES
-from hssl.training.distributed import gather_rows, globalize_batch_norm, own_rows
+from hssl.ranks import gather_rows, own_rows
+from hssl.training.distributed import globalize_batch_norm
 
 EXAMPLES = 12  # divisible by 1, 2 and 3
 TEMPERATURE = 0.2

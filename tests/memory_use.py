@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hssl.config import DataConfig
 from hssl.data import BatchLoader, ImageStore, MappedStore, Store, load_data
+from hssl.data.settings import DataSettings
 from hssl.data.store import MappedImages
 from small_runs import write_images
 
@@ -75,7 +75,7 @@ def main(folder: Path) -> None:
     sizes = {"name": "folder", "root": root, "resolution": 512, "fit": "resize", "grey": False}
 
     def decode(store: str) -> None:
-        load_data(DataConfig(**sizes, normalize="standardize", store=store)).summary()
+        load_data(DataSettings(**sizes, normalize="standardize", store=store)).summary()
 
     def hold() -> None:
         assert (

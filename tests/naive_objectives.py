@@ -50,7 +50,7 @@ def naive_nt_xent(
     return torch.stack(total).mean()
 
 
-NAIVE = {"contrastive": naive_contrastive, "nt_xent": naive_nt_xent}
+NAIVE = {"contrastive": naive_contrastive, "nt-xent": naive_nt_xent}
 
 
 def orthonormal_value(name: str, n: int, temperature: float) -> float:

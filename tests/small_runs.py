@@ -12,11 +12,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
-from hssl.config import Config, override
+from hssl.config import MODES, Config, Mode, Transformation, override, override_where
 from hssl.paper.recipes import recipe
 from hssl.training.checkpoint import load_checkpoint
 from hssl.training.module import SSLModule
 
+SELF_SUPERVISED: tuple[Mode, ...] = ("a-ssl", "h-ssl", "hybrid")
 TIMES = ("seconds", "images_per_second", "joules")
 TINY = {
     "data.resolution": 13,
@@ -36,10 +37,13 @@ TINY = {
 SAMPLED = {"views__streams": "sampled", "evaluation__readout": "afterwards"}
 
 
-def tiny(mode: str = "h-ssl", **changes: Any) -> Config:
-    """A tiny rotation run; fields by dotted name with '__' for the dot."""
+def tiny(mode: Mode = "h-ssl", transformation: Transformation = "rotation", **changes: Any) -> Config:
+    """A tiny run; fields by dotted name with '__' for the dot, where its parts have them."""
     fields = {name.replace("__", "."): value for name, value in changes.items()}
-    return override(recipe("digits-rotation-hssl", "smoke"), TINY | {"mode": mode} | fields)
+    start = recipe(f"digits-{transformation}-hssl", "smoke")
+    return override_where(
+        override(start, MODES[mode]), TINY | {"views.max_distance": None, "views.base_size": 1} | fields
+    )
 
 
 def labelled_module(config: Config) -> SSLModule:

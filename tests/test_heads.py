@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from hssl.backbones import randomize_statistics
-from hssl.config import PAPER_SCALES
 from hssl.errors import ConfigurationError
 from hssl.groups import Group, Rotations, Scales
+from hssl.groups.settings import PAPER_SCALES
 from hssl.heads import ConvReadout, PlainConvReadout, PooledReadout, Projector, RowReadout
 from laws import error, moved_features, noise
 

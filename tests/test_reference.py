@@ -98,12 +98,12 @@ def test_residual_block(reference_root: Path, name: str) -> None:
     assert error(block.eval()(record["x"]), record["y"]) > 1e-2
 
 
-@pytest.mark.parametrize("name", ["nt_xent"])
-def test_objective(reference_root: Path, name: str) -> None:
+@pytest.mark.parametrize(("objective", "name"), [("nt-xent", "nt_xent")])
+def test_objective(reference_root: Path, objective: str, name: str) -> None:
     with np.load(reference_root / "losses.npz") as record:
         recorded = {key: torch.from_numpy(record[key]) for key in record}
     first, second = recorded["a"].requires_grad_(), recorded["b"].requires_grad_()
-    value = OBJECTIVES[name](first, second, temperature=recorded["temperature"].item())
+    value = OBJECTIVES[objective](first, second, temperature=recorded["temperature"].item())
     value.backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(value.detach(), recorded[name], rtol=0, atol=LOSSES)
     torch.testing.assert_close(first.grad, recorded[f"{name}_grad_a"], rtol=0, atol=LOSSES)

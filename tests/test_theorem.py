@@ -30,7 +30,7 @@ from hssl.heads import Projector
 from hssl.layers import PlanChoice
 from hssl.objectives import OBJECTIVES
 from hssl.views import FiberViews, InputViews, Pairs
-from hssl.views.pairs import Which
+from hssl.views.placements import Which
 
 BATCH = 4
 EXACT = 1e-10
@@ -142,8 +142,8 @@ def both_losses(
     pairs_of = ((a_ssl, Pairs(at_g0, at_g0, *parameters)), (h_ssl, Pairs(*moved)))
     outcomes = []
     for views, pairs in pairs_of:
-        bundles = views.apply(images, encode, views.with_streams(pairs))
-        first, second = projector(torch.cat(bundles)).chunk(2)
+        bundles = views(images, encode, views.with_streams(pairs))
+        first, second = projector(torch.cat(bundles[:2])).chunk(2)
         loss = OBJECTIVES[objective](first, second, temperature=0.1)
         named = {
             f"{whose}.{name}": parameter

@@ -11,11 +11,11 @@ import torch
 from hssl.config import override
 from hssl.data import ImageStore
 from hssl.groups import Rotations, Scales, Translations
+from hssl.optimizers import LARS, parameter_groups
 from hssl.paper.recipes import recipe
 from hssl.training.engine import train
 from hssl.training.evaluate import evaluate_run
 from hssl.training.module import SSLModule
-from hssl.training.optim import LARS, parameter_groups
 
 SMALL = {"trainer.epochs": 3, "trainer.batch_size": 64, "data.train_images": 512, "data.test_images": 128}
 

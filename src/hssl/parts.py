@@ -132,9 +132,9 @@ def settings_class(kind: str, name: str) -> type[PartSettings]:
         return settings
     if name not in table:
         known = [*table, "my_module:MyClass", *(("hub:OWNER/NAME",) if kind == "data" else ())]
-        what = "data set" if kind == "data" else kind
+        none = {"data": "is no data set", "views": "are no views"}.get(kind, f"is no {kind}")
         raise ConfigurationError(
-            f"there is no {what} '{name}'",
+            f"there {none} '{name}'",
             got=f"{kind}.name {name}",
             expected=", ".join(known),
             hint=nearest(name.lower(), table, "") or None,

@@ -17,9 +17,9 @@ def run(folder: Path, loss: float, mode: str = "h-ssl", seed: int = 0, **changes
     return made.model_copy(update={"metrics": ({"epoch": 0, "train/loss": 9.0}, {"epoch": 1, "train/loss": loss})})
 
 
-@pytest.mark.parametrize(("name", "objective"), [("contrastive", contrastive), ("nt_xent", nt_xent)])
+@pytest.mark.parametrize(("name", "objective"), [("contrastive", contrastive), ("nt-xent", nt_xent)])
 def test_chance_is_the_loss_of_projections_that_look_alike(tmp_path: Path, name: str, objective) -> None:  # type: ignore[no-untyped-def]
-    made = run(tmp_path, 1.0, objective__name=name, trainer__batch_size=32)
+    made = run(tmp_path, 1.0, method__objective=name, trainer__batch_size=32)
     same = torch.ones(32, 4, dtype=torch.float64)
     assert chance_loss(made) == pytest.approx(float(objective(same, same)))
     assert chance_loss(made) != pytest.approx(float(objective(same[:16], same[:16])))

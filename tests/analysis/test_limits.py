@@ -33,7 +33,7 @@ def test_protocols_are_told_where_they_bear(tmp_path: Path) -> None:
     assert "different pairs" in told("translation")
     assert "different pairs" not in told("rotation")
     assert "zero padding" in told("translation")
-    assert "zero padding" not in told("translation", backbone__circular=True)
+    assert "zero padding" not in told("translation", group__circular=True)
     assert "same distribution of pairs" in told("rotation")
     assert "but for BatchNorm" not in told("rotation")
     assert "but for BatchNorm" in told("rotation", views__streams="sampled", evaluation__readout="afterwards")

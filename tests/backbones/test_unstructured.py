@@ -19,9 +19,9 @@ from hssl.backbones import (
     ThreeLayer,
     randomize_statistics,
 )
-from hssl.config import PAPER_SCALES
 from hssl.errors import ConfigurationError, GroupError, SizeError
 from hssl.groups import Exactness, Product, Rotations, Scales, Translations, Unstructured
+from hssl.groups.settings import PAPER_SCALES
 from laws import error, noise
 
 CNNS: tuple[Callable[..., Backbone], ...] = (PlainThreeLayer, PlainResNet20)

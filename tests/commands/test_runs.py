@@ -19,13 +19,13 @@ def test_train_hands_over_the_recipe_with_budget_and_fields(
     out = tmp_path / "x"
     engine.answer = {"epochs": 16, "source": "there", "notes": ("2 images were left out",)}
     words = ["train", "mnist-scale-hssl", "--seed", "3", "--budget", "quick", "--data.root=../there", "--out", str(out)]
-    assert main([*words, "--backbone.scales", "1,1.5", "--optimizer.learning_rate", "1e-2"]) == 0
+    assert main([*words, "--group.factors", "1,1.5", "--optimizer.learning_rate", "1e-2"]) == 0
     (config, folder), measured = engine.asked
     assert measured == (out, "../there"), "measured where it was trained, wherever the folder says its data lay"
     expected = recipe("mnist-scale-hssl", "quick")
     assert folder == out
     assert (config.seed, config.data.root, config.optimizer.learning_rate) == (3, "../there", 0.01)
-    assert config.backbone.scales == (1.0, 1.5)
+    assert config.group.factors == (1.0, 1.5)
     assert config.trainer == expected.trainer
     shown = capsys.readouterr().out
     assert "2 images were left out" in shown

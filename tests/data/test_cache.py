@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 
 import hssl.data.decoding
-from hssl.config import DataConfig
 from hssl.data import DataSets, ImageStore, MappedStore, load_data
 from hssl.data.cache import Mapped, cache_folder, decode_to_file
 from hssl.data.decoding import decode
+from hssl.data.settings import DataSettings
 from hssl.data.split import ArrayPixels, Encoded, EncodedPixels, Split
 from hssl.errors import ConfigurationError, DataError
 from small_runs import write_images
@@ -50,7 +50,7 @@ class _Source:
 
     def decoded(self, key: str = "key") -> Mapped:
         split = Split("train", EncodedPixels(COUNT, self.read, (), key), None)
-        return decode_to_file(split, np.arange(COUNT), DataConfig(resolution=SIDE))
+        return decode_to_file(split, np.arange(COUNT), DataSettings(resolution=SIDE))
 
 
 def _value(source: _Source, key: str = "key") -> int:
@@ -246,9 +246,9 @@ def _folder(root: Path, train: str, test: str) -> Path:
     return root
 
 
-def _config(root: Path, store: str = "mapped", **fields: object) -> DataConfig:
+def _config(root: Path, store: str = "mapped", **fields: object) -> DataSettings:
     usual = {"resolution": 10, "fit": "resize", "normalize": "standardize"}
-    return DataConfig(name="folder", root=str(root), store=store, **usual | fields)
+    return DataSettings(name="folder", root=str(root), store=store, **usual | fields)
 
 
 def _both(root: Path, **fields: object) -> tuple[DataSets, DataSets]:
@@ -316,7 +316,7 @@ def test_one_folder_without_classes_is_divided_as_in_memory(tmp_path: Path) -> N
     ],
 )
 def test_arrays_in_a_file_are_those_in_memory(fields: dict[str, object]) -> None:
-    _assert_equal(*(load_data(DataConfig(store=store, test_images=20, **fields)) for store in ("mapped", "memory")))
+    _assert_equal(*(load_data(DataSettings(store=store, test_images=20, **fields)) for store in ("mapped", "memory")))
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "tiny-imagenet"])
@@ -324,7 +324,7 @@ def test_the_real_sets_in_a_file_are_those_in_memory(data_root: Path, name: str)
     fields = {"resolution": 32, "fit": "resize", "normalize": "standardize", "train_images": 400, "test_images": 200}
     _assert_equal(
         *(
-            load_data(DataConfig(name=name, root=str(data_root / name), store=store, **fields))
+            load_data(DataSettings(name=name, root=str(data_root / name), store=store, **fields))
             for store in ("mapped", "memory")
         )
     )
@@ -473,7 +473,7 @@ def test_images_that_a_table_only_refers_to_are_looked_after(tmp_path: Path, dec
 
 def test_arrays_are_told_apart_by_their_content(cache: Path) -> None:
     array = np.random.default_rng(0).integers(0, 256, (9, 10, 10), dtype=np.uint8)
-    rows, config = np.array([0, 3, 4]), DataConfig(resolution=10)
+    rows, config = np.array([0, 3, 4]), DataSettings(resolution=10)
 
     def file(array: np.ndarray, rows: np.ndarray) -> Path:
         part = Split("train", ArrayPixels(array), None)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hssl.config import DataConfig
 from hssl.data import ImageStore, MappedStore, Store, load_data
+from hssl.data.settings import DataSettings
 from hssl.errors import DataError
 from small_data import write_mnist
 
@@ -18,8 +18,8 @@ def _flipped(store: ImageStore) -> ImageStore:
 
 
 def test_a_fingerprint_tells_images_labels_and_classes_apart() -> None:
-    data = load_data(DataConfig(train_images=20, test_images=10, resolution=8))
-    again = load_data(DataConfig(train_images=20, test_images=10, resolution=8))
+    data = load_data(DataSettings(train_images=20, test_images=10, resolution=8))
+    again = load_data(DataSettings(train_images=20, test_images=10, resolution=8))
     assert data.fingerprint() == again.fingerprint() == data.summary()["fingerprint"]
     assert data.summary()["classes"] == [str(digit) for digit in range(10)]
     train, test = data.train, data.test
@@ -36,7 +36,7 @@ def test_a_fingerprint_tells_images_labels_and_classes_apart() -> None:
 
 
 def test_choices_are_balanced_seeded_and_independent_of_each_other() -> None:
-    config = DataConfig(train_images=100, test_images=50)
+    config = DataSettings(train_images=100, test_images=50)
     one, other = load_data(config, seed=0), load_data(config, seed=1)
     assert torch.bincount(one.train.labels).tolist() == [10] * 10
     assert torch.bincount(one.test.labels).tolist() == [5] * 10
@@ -47,7 +47,7 @@ def test_choices_are_balanced_seeded_and_independent_of_each_other() -> None:
 
 
 def test_more_images_than_there_are_means_all_with_a_note() -> None:
-    data = load_data(DataConfig(train_images=5000, test_images=360))
+    data = load_data(DataSettings(train_images=5000, test_images=360))
     assert len(data.train) == 1437
     assert len(data.notes) == 1
     assert "5,000" in data.notes[0]
@@ -55,26 +55,26 @@ def test_more_images_than_there_are_means_all_with_a_note() -> None:
 
 
 def test_fewer_images_than_classes_is_noted_and_keeps_the_classes() -> None:
-    data = load_data(DataConfig(train_images=4))
+    data = load_data(DataSettings(train_images=4))
     assert len(data.train.labels.unique()) == 4
     assert data.num_classes == 10
     assert "cannot cover 10 classes" in data.notes[0]
 
 
 def test_normalisation_comes_from_the_training_store() -> None:
-    data = load_data(DataConfig(normalize="standardize", resolution=8))
+    data = load_data(DataSettings(normalize="standardize", resolution=8))
     batch = data.train.batch(torch.arange(len(data.train)), torch.float64)
     assert abs(batch.mean().item()) < 1e-6
     assert batch.std(correction=0).item() == pytest.approx(1, abs=1e-6)
     assert torch.equal(data.test.mean, data.train.mean)
     assert abs(data.test.batch(torch.arange(len(data.test))).mean().item()) > 1e-4
-    plain = load_data(DataConfig(resolution=8))
+    plain = load_data(DataSettings(resolution=8))
     assert (plain.train.mean.item(), plain.train.std.item()) == (0, 1)
 
 
 @pytest.mark.parametrize(("grey", "channels"), [(None, 1), (True, 1), (False, 3)])
 def test_the_number_of_channels_can_be_forced(grey: bool | None, channels: int) -> None:
-    data = load_data(DataConfig(grey=grey, train_images=20, test_images=20))
+    data = load_data(DataSettings(grey=grey, train_images=20, test_images=20))
     assert data.channels == data.train.images.shape[1] == data.test.images.shape[1] == channels
 
 
@@ -97,9 +97,11 @@ def test_images_go_to_a_file_when_they_would_take_more_than_half_of_the_memory(
     available: int | None, fields: dict[str, object], kind: type, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     monkeypatch.setattr("hssl.data.data_sets.available_memory", lambda: available)
-    data = load_data(DataConfig(**{"resolution": 8} | fields))
+    data = load_data(DataSettings(**{"resolution": 8} | fields))
     assert {type(data.train), type(data.test)} == {kind}
-    assert data.fingerprint() == load_data(DataConfig(**{"resolution": 8} | fields | {"store": "memory"})).fingerprint()
+    assert (
+        data.fingerprint() == load_data(DataSettings(**{"resolution": 8} | fields | {"store": "memory"})).fingerprint()
+    )
     chosen = kind is MappedStore and "store" not in fields
     assert ["read from a file" in note for note in data.notes] == [True] * chosen
     assert not any(str(cache) in note for note in data.notes), "notes are kept in records, places on a machine are not"
@@ -114,11 +116,11 @@ def test_images_of_unknown_colour_count_as_coloured(
     for less, kind in ((0, ImageStore), (2, MappedStore)):
         available = 2 * 40 * 32 * 32 * bytes_each - less
         monkeypatch.setattr("hssl.data.data_sets.available_memory", lambda available=available: available)
-        assert type(load_data(DataConfig(**fields)).train) is kind
+        assert type(load_data(DataSettings(**fields)).train) is kind
 
 
 def test_the_source_is_one_line() -> None:
-    source = load_data(DataConfig()).source
+    source = load_data(DataSettings()).source
     assert "\n" not in source
     assert "1,437" in source
 
@@ -131,8 +133,8 @@ def test_grey_images_beside_coloured_ones_keep_their_statistics(tmp_path: Path) 
             Image.new(mode, (8, 8), 30 * index if mode == "L" else (30 * index, 0, 9)).save(path)
     fields = {"name": "folder", "root": str(tmp_path), "resolution": 8, "normalize": "standardize"}
     for store in ("memory", "mapped"):
-        data = load_data(DataConfig(**fields, store=store))
-        grey = load_data(DataConfig(**fields, store=store, grey=True))
+        data = load_data(DataSettings(**fields, store=store))
+        grey = load_data(DataSettings(**fields, store=store, grey=True))
         assert (data.train.shape, grey.train.shape) == ((8, 3, 8, 8), (8, 1, 8, 8))
         assert torch.equal(data.train.mean, grey.train.mean.expand(3))
         assert torch.equal(data.train.std, grey.train.std.expand(3))
@@ -149,8 +151,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_validation_images_are_training_images_that_are_not_trained_on(root: Path) -> None:
-    plain = load_data(DataConfig(name="mnist", root=str(root), resolution=28))
-    held = load_data(DataConfig(name="mnist", root=str(root), resolution=28, validation_images=20))
+    plain = load_data(DataSettings(name="mnist", root=str(root), resolution=28))
+    held = load_data(DataSettings(name="mnist", root=str(root), resolution=28, validation_images=20))
     assert (len(held.train), len(held.test)) == (40, 20)
     assert content(held.train) | content(held.test) == content(plain.train)
     assert not content(held.train) & content(held.test)
@@ -162,14 +164,14 @@ def test_validation_images_are_training_images_that_are_not_trained_on(root: Pat
 
 def test_validation_images_are_the_same_whatever_is_trained_on(root: Path) -> None:
     fields = {"name": "mnist", "root": str(root), "resolution": 28, "validation_images": 20}
-    whole, fewer = (load_data(DataConfig(**fields, train_images=count)) for count in (None, 20))
+    whole, fewer = (load_data(DataSettings(**fields, train_images=count)) for count in (None, 20))
     assert content(fewer.test) == content(whole.test)
     assert content(fewer.train) < content(whole.train)
 
 
 def test_without_a_test_split_the_images_for_the_test_are_not_among_validation_images() -> None:
-    plain = load_data(DataConfig(name="digits", resolution=28, resize_to=24, test_fraction=0.2))
-    held = load_data(DataConfig(name="digits", resolution=28, resize_to=24, test_fraction=0.2, validation_images=300))
+    plain = load_data(DataSettings(name="digits", resolution=28, resize_to=24, test_fraction=0.2))
+    held = load_data(DataSettings(name="digits", resolution=28, resize_to=24, test_fraction=0.2, validation_images=300))
     assert len(held.test) == 300
     assert len(held.train) == len(plain.train) - 300
     tested = content(plain.test) - content(plain.train)
@@ -178,4 +180,4 @@ def test_without_a_test_split_the_images_for_the_test_are_not_among_validation_i
 
 def test_too_many_validation_images_are_refused(root: Path) -> None:
     with pytest.raises(DataError, match="too few training images to hold that many out"):
-        load_data(DataConfig(name="mnist", root=str(root), resolution=28, validation_images=55))
+        load_data(DataSettings(name="mnist", root=str(root), resolution=28, validation_images=55))

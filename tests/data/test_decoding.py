@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from hssl.config import DataConfig
 from hssl.data.decoding import decode, decode_pieces, fit_image, fit_tensor, open_image
+from hssl.data.settings import DataSettings
 from hssl.data.split import ArrayPixels, Encoded, EncodedPixels, Split
 from hssl.errors import ConfigurationError, DataError
 
-PLAIN = DataConfig(resolution=16)
+PLAIN = DataSettings(resolution=16)
 
 
 def _encode(image: Image.Image, kind: str = "png", **options: object) -> bytes:
@@ -26,7 +26,7 @@ def _noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def test_padding_gives_the_smaller_half_to_the_top_and_the_left() -> None:
-    fitted = fit_image(Image.fromarray(np.full((5, 8), 7, np.uint8)), DataConfig(resolution=8), "x")
+    fitted = fit_image(Image.fromarray(np.full((5, 8), 7, np.uint8)), DataSettings(resolution=8), "x")
     assert fitted.shape == (1, 8, 8)
     assert (fitted[0].max(1) == 7).tolist() == [False, True, True, True, True, True, False, False]
 
@@ -42,20 +42,20 @@ def test_padding_refuses_a_larger_image_and_says_what_to_do() -> None:
 def test_resizing_scales_the_shorter_side_and_crops_the_centre() -> None:
     stripes = np.zeros((20, 60), np.uint8)
     stripes[:, 20:40] = 200
-    fitted = fit_image(Image.fromarray(stripes), DataConfig(resolution=10, fit="resize"), "x")
+    fitted = fit_image(Image.fromarray(stripes), DataSettings(resolution=10, fit="resize"), "x")
     assert fitted.shape == (1, 10, 10)
     assert (fitted[:, :, 1:-1] == 200).all()
 
 
 def test_resize_to_comes_before_padding() -> None:
-    fitted = fit_image(Image.new("L", (40, 40), 90), DataConfig(resolution=9, resize_to=6), "x")[0]
+    fitted = fit_image(Image.new("L", (40, 40), 90), DataSettings(resolution=9, resize_to=6), "x")[0]
     assert (fitted[1:7, 1:7] == 90).all()
     assert fitted.astype(int).sum() == 36 * 90
 
 
 def test_reducing_is_antialiased() -> None:
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    fitted = fit_image(Image.fromarray(board), DataConfig(resolution=8, fit="resize"), "x")
+    fitted = fit_image(Image.fromarray(board), DataSettings(resolution=8, fit="resize"), "x")
     assert np.abs(fitted.astype(int) - 127).max() <= 3
     # The control: sampling without a filter keeps pure black or white.
     assert set(np.unique(board[::8, ::8])) <= {0, 255}
@@ -64,7 +64,7 @@ def test_reducing_is_antialiased() -> None:
 def test_black_beside_white_stays_black() -> None:
     edge = np.zeros((40, 40), np.uint8)
     edge[:, 20:] = 255
-    fitted = fit_image(Image.fromarray(edge), DataConfig(resolution=10, fit="resize"), "x")
+    fitted = fit_image(Image.fromarray(edge), DataSettings(resolution=10, fit="resize"), "x")
     assert fitted[0, :, 3].max() == 0
     assert fitted[0, :, 7].min() == 255
 
@@ -73,14 +73,14 @@ def test_black_beside_white_stays_black() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        DataConfig(resolution=25, fit="resize"),
-        DataConfig(resolution=33, fit="resize"),
-        DataConfig(resolution=16, resize_to=13),
-        DataConfig(resolution=19, resize_to=12, fit="resize"),
-        DataConfig(resolution=31),
+        DataSettings(resolution=25, fit="resize"),
+        DataSettings(resolution=33, fit="resize"),
+        DataSettings(resolution=16, resize_to=13),
+        DataSettings(resolution=19, resize_to=12, fit="resize"),
+        DataSettings(resolution=31),
     ],
 )
-def test_the_whole_tensor_is_fitted_as_each_image_is(shape: tuple[int, int], config: DataConfig) -> None:
+def test_the_whole_tensor_is_fitted_as_each_image_is(shape: tuple[int, int], config: DataSettings) -> None:
     images = _noise(4, *shape)
     slow = np.stack([fit_image(Image.fromarray(image), config, "x") for image in images])
     fast = fit_tensor(torch.from_numpy(images)[:, None], config).numpy()
@@ -130,8 +130,8 @@ def test_cmyk_and_the_first_frame() -> None:
 
 def test_grey_is_forced_either_way() -> None:
     colour, grey = _encode(Image.new("RGB", (4, 4), (0, 255, 0))), _encode(Image.new("L", (4, 4), 8))
-    assert open_image(colour, DataConfig(grey=True)).getpixel((0, 0)) == 150
-    assert open_image(grey, DataConfig(grey=False)).getpixel((0, 0)) == (8, 8, 8)
+    assert open_image(colour, DataSettings(grey=True)).getpixel((0, 0)) == 150
+    assert open_image(grey, DataSettings(grey=False)).getpixel((0, 0)) == (8, 8, 8)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -153,10 +153,10 @@ def test_orientation_is_respected(orientation: int, kind: str) -> None:
 def test_a_large_photograph_may_be_decoded_small_but_not_below_the_target() -> None:
     image = Image.fromarray(_noise(8, 8, 3)).resize((800, 800), Image.Resampling.BICUBIC)
     content = _encode(image, "jpeg", quality=95)
-    config = DataConfig(resolution=32, fit="resize")
+    config = DataSettings(resolution=32, fit="resize")
     opened = open_image(content, config)
     assert 64 <= opened.width < 800
-    exact = fit_image(open_image(content, DataConfig(resolution=800)), config, "x")
+    exact = fit_image(open_image(content, DataSettings(resolution=800)), config, "x")
     assert np.abs(fit_image(opened, config, "x").astype(int) - exact).max() <= 6
 
 
@@ -180,15 +180,15 @@ def test_arrays_are_decoded_at_the_asked_rows_only(monkeypatch: pytest.MonkeyPat
     rows = np.array([1, 4, 5, 6, 8])
     decoded = decode(Split("train", ArrayPixels(array), None), rows, PLAIN)
     assert (decoded.images[:, 0].numpy() == array[rows]).all()
-    coloured = decode(Split("train", ArrayPixels(array), None), rows, DataConfig(resolution=16, grey=False))
+    coloured = decode(Split("train", ArrayPixels(array), None), rows, DataSettings(resolution=16, grey=False))
     assert coloured.images.shape == (5, 3, 16, 16)
 
 
 def test_resize_to_above_the_resolution_contradicts_padding() -> None:
     split = Split("train", ArrayPixels(_noise(2, 8, 8)), None)
     with pytest.raises(ConfigurationError, match="cannot be padded"):
-        decode(split, np.arange(2), DataConfig(resolution=16, resize_to=20))
-    decode(split, np.arange(2), DataConfig(resolution=16, resize_to=20, fit="resize"))
+        decode(split, np.arange(2), DataSettings(resolution=16, resize_to=20))
+    decode(split, np.arange(2), DataSettings(resolution=16, resize_to=20, fit="resize"))
 
 
 def _files(*contents: bytes) -> Split:
@@ -223,4 +223,4 @@ def test_more_images_than_memory_holds_are_refused_with_the_way_out() -> None:
     with pytest.raises(
         DataError, match=r"do not fit into memory[\s\S]*1,000,000,000 images[\s\S]*--data\.store mapped"
     ):
-        decode(_files(b""), rows, DataConfig(resolution=1024))
+        decode(_files(b""), rows, DataSettings(resolution=1024))

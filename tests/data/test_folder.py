@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hssl.config import DataConfig
 from hssl.data import DataSets, load_data
+from hssl.data.settings import DataSettings
 from hssl.errors import DataError
 
 
@@ -23,7 +23,7 @@ def classes(root: Path, count: int = 4, first: int = 0) -> None:
 
 
 def _load(root: Path, **fields: object) -> DataSets:
-    return load_data(DataConfig(name="folder", root=str(root), **{"resolution": 8, **fields}))
+    return load_data(DataSettings(name="folder", root=str(root), **{"resolution": 8, **fields}))
 
 
 def _values(images: torch.Tensor) -> list[int]:
@@ -47,7 +47,7 @@ def test_one_folder_is_divided_the_same_for_every_seed(tmp_path: Path) -> None:
     classes(tmp_path, 10)
     one, other = (
         _load(tmp_path, test_fraction=0.2),
-        load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8, test_fraction=0.2), seed=5),
+        load_data(DataSettings(name="folder", root=str(tmp_path), resolution=8, test_fraction=0.2), seed=5),
     )
     assert sorted(_values(one.train.images) + _values(one.test.images)) == list(range(20))
     assert torch.equal(one.test.images, other.test.images)

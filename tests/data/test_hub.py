@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from hssl.config import DataConfig
 from hssl.data import load_data
 from hssl.data.hub import REPOSITORIES
+from hssl.data.settings import DataSettings
 from hssl.errors import ConfigurationError, DataError
 
 
@@ -36,7 +36,7 @@ def test_without_a_network_there_is_one_error_soon_and_in_silence(
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     begin, level = time.perf_counter(), logging.getLogger("datasets").level
     with pytest.raises(DataError) as caught:
-        load_data(DataConfig(name=name))
+        load_data(DataSettings(name=name))
     assert time.perf_counter() - begin < 10
     message = str(caught.value)
     assert REPOSITORIES.get(name, "someone/something") in message
@@ -52,14 +52,14 @@ def test_a_hub_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     monkeypatch.setattr("hssl.data.hub._PATIENCE_SECONDS", 0.1)
     with pytest.raises(DataError, match="no answer"):
-        load_data(DataConfig(name="hub:someone/something"))
+        load_data(DataSettings(name="hub:someone/something"))
 
 
 def test_what_the_hub_gives_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: None)
     monkeypatch.setattr(datasets, "load_dataset", lambda name: asked.append(name) or _splits())
-    data = load_data(DataConfig(name="mnist", resolution=8))
+    data = load_data(DataSettings(name="mnist", resolution=8))
     assert asked == ["ylecun/mnist"]
     assert data.train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert data.test.labels.tolist() == [1, 0]
@@ -72,19 +72,19 @@ def test_an_error_of_the_hub_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: None)
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(DataError, match="no longer supported") as caught:
-        load_data(DataConfig(name="hub:a/b"))
+        load_data(DataSettings(name="hub:a/b"))
     assert "at great length" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["hub:", "hub:a/b/c", "hub:/b"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(ConfigurationError, match="hub:OWNER/NAME"):
-        load_data(DataConfig(name=name))
+        load_data(DataSettings(name=name))
 
 
 def test_a_saved_data_set(tmp_path: Path) -> None:
     _splits().save_to_disk(str(tmp_path))
-    data = load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8))
+    data = load_data(DataSettings(name="folder", root=str(tmp_path), resolution=8))
     assert data.train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert data.train.labels.tolist() == [0, 1, 0, 1, 0, 1]
     assert data.test.images[:, 0, 0, 0].tolist() == [9, 8]
@@ -94,7 +94,7 @@ def test_a_saved_data_set(tmp_path: Path) -> None:
 
 def test_a_saved_single_split_respects_its_order(tmp_path: Path) -> None:
     _dataset(list(range(20))).select(range(19, -1, -1)).save_to_disk(str(tmp_path))
-    data = load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8, test_fraction=0.25))
+    data = load_data(DataSettings(name="folder", root=str(tmp_path), resolution=8, test_fraction=0.25))
     values = data.train.images[:, 0, 0, 0]
     assert torch.equal(values % 2, data.train.labels.to(torch.uint8))
     assert sorted(values.tolist(), reverse=True) == values.tolist()
@@ -106,13 +106,13 @@ def test_a_damaged_saved_data_set_is_refused(tmp_path: Path) -> None:
     _splits().save_to_disk(str(tmp_path))
     next((tmp_path / "train").glob("*.arrow")).write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be read"):
-        load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8))
+        load_data(DataSettings(name="folder", root=str(tmp_path), resolution=8))
 
 
 def test_a_saved_data_set_without_training_images_is_refused(tmp_path: Path) -> None:
     datasets.DatasetDict(test=_dataset([1, 2])).save_to_disk(str(tmp_path))
     with pytest.raises(DataError, match="no split 'train'"):
-        load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8))
+        load_data(DataSettings(name="folder", root=str(tmp_path), resolution=8))
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])
@@ -120,12 +120,12 @@ def test_a_saved_test_split_alone_is_not_trained_on(tmp_path: Path, split: str) 
     saved = datasets.Dataset(_dataset([1, 2, 3, 4]).data, split=datasets.NamedSplit(split))
     saved.save_to_disk(str(tmp_path))
     with pytest.raises(DataError, match=rf"no split 'train'[\s\S]*'{split}'"):
-        load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8))
+        load_data(DataSettings(name="folder", root=str(tmp_path), resolution=8))
 
 
 def test_splits_that_are_not_used_are_told(tmp_path: Path) -> None:
     splits = _splits() | {"extra": _dataset([1]), "valid": _dataset([2, 3])}
     datasets.DatasetDict(splits).save_to_disk(str(tmp_path))
-    data = load_data(DataConfig(name="folder", root=str(tmp_path), resolution=8))
+    data = load_data(DataSettings(name="folder", root=str(tmp_path), resolution=8))
     assert data.notes == ("not used: 'extra'", "measured on the split 'test', not on 'valid'")
     assert data.test.images[:, 0, 0, 0].tolist() == [9, 8]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hssl.config import DataConfig
 from hssl.data import load_data
 from hssl.data.idx import parse_idx
+from hssl.data.settings import DataSettings
 from hssl.errors import DataError
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -28,11 +28,11 @@ def write_idx(folder: Path, train: int = 12, test: int = 6, side: int = 6) -> Pa
 
 
 def _load(root: Path, **fields: object) -> object:
-    return load_data(DataConfig(name="folder", root=str(root), resolution=8, **fields))
+    return load_data(DataSettings(name="folder", root=str(root), resolution=8, **fields))
 
 
 def test_mnist(data_root: Path) -> None:
-    data = load_data(DataConfig(name="mnist", root=str(data_root / "mnist")))
+    data = load_data(DataSettings(name="mnist", root=str(data_root / "mnist")))
     assert (len(data.train), len(data.test), data.channels, data.num_classes) == (60_000, 10_000, 1, 10)
     assert data.train.images.shape[1:] == (1, 29, 29)
     assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
@@ -48,7 +48,7 @@ def test_mnist(data_root: Path) -> None:
 
 def test_mnist_statistics_are_the_well_known_ones(data_root: Path) -> None:
     root = str(data_root / "mnist")
-    config = DataConfig(name="mnist", root=root, resolution=28, normalize="standardize", test_images=10)
+    config = DataSettings(name="mnist", root=root, resolution=28, normalize="standardize", test_images=10)
     data = load_data(config)
     assert data.train.mean.item() == pytest.approx(0.1307, abs=5e-5)
     assert data.train.std.item() == pytest.approx(0.3081, abs=5e-5)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hssl.config import DataConfig
 from hssl.data import DataSets, load_data
+from hssl.data.settings import DataSettings
 from hssl.data.tables import find_parquet, read_parquet
 from hssl.errors import DataError
 
@@ -44,7 +44,7 @@ def _folder(root: Path, train: dict | None = None, test: dict | None = None, **o
 
 
 def _load(root: Path, **fields: object) -> DataSets:
-    return load_data(DataConfig(name="folder", root=str(root), resolution=8, **fields))
+    return load_data(DataSettings(name="folder", root=str(root), resolution=8, **fields))
 
 
 def _values(images: torch.Tensor) -> list[int]:
@@ -502,7 +502,7 @@ def test_broken_metadata_declare_nothing(tmp_path: Path, metadata: bytes) -> Non
 
 
 def test_cifar10(data_root: Path) -> None:
-    config = DataConfig(
+    config = DataSettings(
         name="cifar10", root=str(data_root / "cifar10"), resolution=32, train_images=200, test_images=100
     )
     data = load_data(config, seed=3)
@@ -529,7 +529,7 @@ def test_every_row_of_cifar10_is_counted(data_root: Path) -> None:
 
 def test_tiny_imagenet(data_root: Path) -> None:
     root = str(data_root / "tiny-imagenet")
-    config = DataConfig(
+    config = DataSettings(
         name="tiny-imagenet",
         root=root,
         resolution=25,

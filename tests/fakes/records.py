@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hssl.config import Config, Mode, Transformation, override
+from hssl.config import MODES, Config, Mode, Transformation, override, override_where
 from hssl.runs.record import RunRecord, collect
 
 LEVEL = {"a-ssl": 92.0, "h-ssl": 91.5, "hybrid": 92.5, "frozen": 85.0, "supervised": 97.5}
@@ -25,9 +25,8 @@ def configuration(
     transformation: Transformation = "translation", mode: Mode = "h-ssl", seed: int = 0, **changes: Any
 ) -> Config:
     """A configuration of a small run on MNIST; `changes` are dotted names with `__` for the dot."""
-    base = Config(
-        recipe=f"mnist-{transformation}-{mode.replace('-', '')}", mode=mode, transformation=transformation, seed=seed
-    )
+    base = override(Config(seed=seed), {"group.name": f"{transformation}s", **MODES[mode]})
+    base = base.model_copy(update={"recipe": f"mnist-{transformation}-{mode.replace('-', '')}"})
     settings = {
         "budget": "quick",
         "data.name": "mnist",
@@ -38,7 +37,7 @@ def configuration(
         "optimizer.learning_rate": 0.3,
         "backbone.width": 0.5,
     }
-    return override(base, settings | {name.replace("__", "."): value for name, value in changes.items()})
+    return override_where(base, settings | {name.replace("__", "."): value for name, value in changes.items()})
 
 
 def write_run(folder: Path, config: Config, *, labels: bool = True, accuracy: float | None = None) -> Path:

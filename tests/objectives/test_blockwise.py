@@ -19,7 +19,7 @@ from hssl.objectives.blockwise import blockwise_log_denominators
 from naive_objectives import NAIVE
 
 Outcome = tuple[Tensor, ...]  # the value and both gradients
-NAMES = ("contrastive", "nt_xent")
+NAMES = ("contrastive", "nt-xent")
 N = 2048
 # 0.01 takes maxima, 1 does not need them.
 TEMPERATURES = (0.01, 1.0)
@@ -230,7 +230,7 @@ def test_half_of_the_products_are_saved() -> None:
 def test_dense_is_the_choice_for_small_batches_and_for_one_block() -> None:
     def second_derivatives(n: int, **settings: Any) -> Tensor:
         first, second = (view.requires_grad_() for view in pairs(n, 3))
-        (gradient,) = torch.autograd.grad(OBJECTIVES["nt_xent"](first, second, **settings), first, create_graph=True)
+        (gradient,) = torch.autograd.grad(OBJECTIVES["nt-xent"](first, second, **settings), first, create_graph=True)
         return torch.autograd.grad(gradient.square().sum(), first)[0]
 
     for n, settings in ((64, {}), (65, {"block_rows": 65}), (65, {"block_rows": 1000})):
@@ -301,7 +301,7 @@ def memory_of_a_step(*arguments: object) -> int:
 
 @pytest.mark.parametrize(
     ("name", "temperature", "n", "limit"),
-    [("contrastive", 0.1, 16384, 512 * MIB), ("nt_xent", 0.01, 8192, 256 * MIB)],
+    [("contrastive", 0.1, 16384, 512 * MIB), ("nt-xent", 0.01, 8192, 256 * MIB)],
 )
 def test_the_memory_of_a_step(name: str, temperature: float, n: int, limit: int) -> None:
     logits = 4 * n**2 * 4

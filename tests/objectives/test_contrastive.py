@@ -177,9 +177,9 @@ def test_the_modules_are_the_functions() -> None:
 def test_the_configuration_knows_exactly_these_objectives() -> None:
     from typing import get_args
 
-    from hssl.config import ObjectiveConfig
+    from hssl.methods.settings import ContrastiveSettings
 
-    assert set(get_args(ObjectiveConfig.model_fields["name"].annotation)) == set(OBJECTIVES)
+    assert set(get_args(ContrastiveSettings.model_fields["objective"].annotation)) == set(OBJECTIVES)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values())

@@ -161,7 +161,7 @@ def test_appendix_b(stem: str, backbone: str) -> None:
     assert config.backbone.name == backbone
     assert config.backbone.width == (0.25 if "folder" in stem else 1)
     assert config.trainer.epochs == (500 if config.data.name in ("mnist", "digits") else 1300)
-    assert config.objective.temperature == 0.1
+    assert config.method.temperature == 0.1
     assert config.optimizer.weight_decay == 1e-4
     assert config.optimizer.warmup_epochs == 10
     if config.data.name not in ("digits", "folder"):

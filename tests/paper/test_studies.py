@@ -91,8 +91,10 @@ def test_what_a_budget_has_already_is_the_recipes_run() -> None:
     assert runs("paper", "streams", "all") == {"mnist-scale-hssl-read-afterwards"}
     assert runs("paper", "loss", "nt-xent") == {"mnist-scale-hssl-nt-xent"}
     assert runs("quick", "joint", "joint") == {"mnist-scale-hssl-joint-all-streams"}
-    assert dict(effective({"objective.name": "contrastive"}, recipe("mnist-scale-hssl"))) == {}
-    assert dict(effective({"objective.name": "nt_xent"}, recipe("mnist-scale-hssl"))) == {"objective.name": "nt_xent"}
+    assert dict(effective({"method.objective": "contrastive"}, recipe("mnist-scale-hssl"))) == {}
+    assert dict(effective({"method.objective": "nt-xent"}, recipe("mnist-scale-hssl"))) == {
+        "method.objective": "nt-xent"
+    }
 
 
 def test_figures_name_their_runs_as_before() -> None:
@@ -127,12 +129,12 @@ def test_studies_are_of_networks_with_structure_on_all_data() -> None:
 
 def test_what_cells_differ_in_cannot_be_set_for_all_of_them() -> None:
     for chosen, name, value in (
-        (beyond("smoke", "loss"), "objective.name", "nt_xent"),
+        (beyond("smoke", "loss"), "method.objective", "nt-xent"),
         (cells(["figure2-distance"], budget="smoke"), "views.max_distance", "1"),
     ):
         with pytest.raises(ConfigurationError, match=f"differ in '{name}'"):
             tasks(chosen, (0,), "smoke", {name: value})
-        assert tasks(chosen, (0,), "smoke", {"objective.temperature": "0.2"})
+        assert tasks(chosen, (0,), "smoke", {"method.temperature": "0.2"})
 
 
 def test_records_find_their_study_by_the_name_of_their_file(tmp_path: Path) -> None:

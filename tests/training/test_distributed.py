@@ -9,7 +9,8 @@ from torch import Tensor, nn
 import distributed_workers as workers
 from hssl.errors import ConfigurationError, SizeError
 from hssl.objectives import OBJECTIVES
-from hssl.training.distributed import GlobalBatchNorm, gather_rows, globalize_batch_norm, own_rows
+from hssl.ranks import gather_rows, own_rows
+from hssl.training.distributed import GlobalBatchNorm, globalize_batch_norm
 from naive_objectives import NAIVE
 
 Ranks = list[dict[str, Any]]

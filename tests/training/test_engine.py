@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from hssl.config import SELF_SUPERVISED, Config
+from hssl.config import Config
 from hssl.data import load_data
 from hssl.errors import ConfigurationError, DataError, GroupError, HsslError, RunFolderError, SizeError
 from hssl.runs.record import collect
@@ -29,6 +29,7 @@ from hssl.training.engine import check, train
 from hssl.training.evaluate import evaluate_run, measure_equivariance
 from small_runs import (
     SAMPLED,
+    SELF_SUPERVISED,
     Interrupted,
     StopAfter,
     checkpoint,
@@ -117,17 +118,17 @@ def test_frozen_backbone_stays_as_it_was_calibrated(finished: dict[str, Path]) -
     calibrate(module.backbone, store)
     weights = checkpoint(finished["frozen"])["state_dict"]
     for name, tensor in module.backbone.state_dict().items():
-        assert torch.equal(weights[f"backbone.{name}"], tensor), name
+        assert torch.equal(weights[f"method.backbone.{name}"], tensor), name
     # The readout did move, so the run did train.
     assert module.readout is not None
-    assert not torch.equal(weights["readout.linear.weight"], module.readout.state_dict()["linear.weight"])
+    assert not torch.equal(weights["detached_readout.linear.weight"], module.readout.state_dict()["linear.weight"])
 
 
 def test_supervised_statistics_do_move(finished: dict[str, Path]) -> None:
     weights = checkpoint(finished["supervised"])["state_dict"]
     untrained = labelled_module(tiny("supervised")).state_dict()
-    assert not torch.equal(weights["backbone.norm1.running_mean"], untrained["backbone.norm1.running_mean"])
-    assert not torch.equal(weights["backbone.lift.weight"], untrained["backbone.lift.weight"])
+    assert not torch.equal(weights["method.backbone.norm1.running_mean"], untrained["method.backbone.norm1.running_mean"])
+    assert not torch.equal(weights["method.backbone.lift.weight"], untrained["method.backbone.lift.weight"])
 
 
 def test_calibration_is_the_statistics_of_the_training_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_calibration_is_the_statistics_of_the_training_images(monkeypatch: pytes
 @pytest.mark.parametrize("precision", ["64", "bf16", "auto"])
 def test_precisions_on_a_cpu(precision: str, tmp_path: Path) -> None:
     train(tiny(trainer__precision=precision, trainer__epochs=1), tmp_path)
-    weights = checkpoint(tmp_path)["state_dict"]["backbone.lift.weight"]
+    weights = checkpoint(tmp_path)["state_dict"]["method.backbone.lift.weight"]
     assert weights.dtype == (torch.float64 if precision == "64" else torch.float32)
     assert evaluate_run(tmp_path)["equivariance"]["held"]
 
@@ -292,8 +293,8 @@ def test_another_configuration_is_refused_with_the_difference(finished: dict[str
     folder = finished["h-ssl"]
     before = snapshot(folder)
     with pytest.raises(RunFolderError) as refusal:
-        train(tiny(objective__temperature=0.25), folder)
-    assert "objective.temperature: 0.1 there, 0.25 asked" in str(refusal.value)
+        train(tiny(method__temperature=0.25), folder)
+    assert "method.temperature: 0.1 there, 0.25 asked" in str(refusal.value)
     assert snapshot(folder) == before
 
 
@@ -370,9 +371,9 @@ def test_each_session_keeps_its_environment(tmp_path: Path, stop_after: Callable
 
 
 def test_settings_without_effect_are_noted_and_change_nothing(tmp_path: Path) -> None:
-    asked, usual = tiny("a-ssl", views__max_distance=1.0), tiny("a-ssl")
+    asked, usual = tiny("a-ssl", views__smallest_scale=0.7), tiny("a-ssl")
     notes = train(asked, tmp_path / "asked")["notes"]
-    assert notes == ("views.max_distance 1.0 has no effect here: mode a-ssl, transformation rotation",)
+    assert notes == ("views.smallest_scale 0.7 has no effect here: mode a-ssl, transformation rotation",)
     assert train(asked, tmp_path / "asked")["notes"] == notes
     assert train(usual, tmp_path / "usual")["notes"] == ()
     assert same(checkpoint(tmp_path / "asked")["state_dict"], checkpoint(tmp_path / "usual")["state_dict"])
@@ -484,13 +485,12 @@ REFUSED: dict[str, tuple[Callable[[], Config], type[HsslError], str]] = {
     "an illegal size": (lambda: tiny(data__resolution=14), SizeError, "13 or 17 pixels"),
     "g0 larger than the group": (lambda: tiny(views__base_size=5), GroupError, "does not fit"),
     "g0 with too many axes": (lambda: tiny(views__base_size=(1, 2)), GroupError, "one extent for each"),
-    "circular rotations": (lambda: tiny(backbone__circular=True), ConfigurationError, "circular"),
     "no such GPU": (lambda: tiny(trainer__accelerator="gpu"), ConfigurationError, "no GPU"),
     "fp16 on a CPU": (lambda: tiny(trainer__precision="fp16"), ConfigurationError, "fp16 on a CPU"),
     "no such data": (lambda: tiny(data__name="folder", data__root="/no/such/place"), DataError, "does not exist"),
     "digits in a folder": (lambda: tiny(data__root="/no/such/place"), ConfigurationError, "embedded"),
     "a group of one": (
-        lambda: tiny(transformation="scale", backbone__scales=(0.5,)),
+        lambda: tiny(transformation="scale", group__factors=(0.5,)),
         ConfigurationError,
         "at least 2 placements",
     ),
@@ -597,18 +597,18 @@ def test_divergence_keeps_the_last_good_checkpoint(
 
 
 def _poison_buffer(module: L.LightningModule, optimizer: torch.optim.Optimizer) -> None:
-    module.state_dict()["backbone.norm1.running_var"].fill_(math.inf)
+    module.state_dict()["method.backbone.norm1.running_var"].fill_(math.inf)
 
 
 def _poison_optimizer(module: L.LightningModule, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.state[module.get_parameter("backbone.lift.weight")]["exp_avg"].fill_(math.nan)
+    optimizer.state[module.get_parameter("method.backbone.lift.weight")]["exp_avg"].fill_(math.nan)
 
 
 @pytest.mark.parametrize(
     ("poison", "named"),
     [
-        (_poison_buffer, "not finite: backbone.norm1.running_var\n"),
-        (_poison_optimizer, "not finite: the optimizer's exp_avg of backbone.lift.weight\n"),
+        (_poison_buffer, "not finite: method.backbone.norm1.running_var\n"),
+        (_poison_optimizer, "not finite: the optimizer's exp_avg of method.backbone.lift.weight\n"),
     ],
 )
 def test_whatever_a_checkpoint_holds_is_finite(
@@ -740,7 +740,6 @@ def test_equivariance_of_a_run_and_of_a_recipe(finished: dict[str, Path]) -> Non
 def test_two_processes_train_as_one(streams: str, readout: str, tmp_path: Path) -> None:
     """Through the command line, since its second process is a repetition of the command."""
     fields = {
-        "mode": "h-ssl",
         "trainer.precision": "64",
         "trainer.epochs": "2",
         "trainer.evaluate_every_epochs": "1",

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from hssl.config import SELF_SUPERVISED
 from hssl.data.loader import Batch
 from hssl.groups import GroupFeatures, Streams
+from hssl.heads import as_maps
 from hssl.training.module import SSLModule
 from hssl.views import Pairs
-from small_runs import SAMPLED, labelled_module, tiny
+from small_runs import SAMPLED, SELF_SUPERVISED, labelled_module, tiny
 
 LABELS = torch.arange(8) % 10
 
@@ -28,12 +28,28 @@ def outside_of_a_trainer(module: SSLModule, monkeypatch: pytest.MonkeyPatch) -> 
     def log(self: SSLModule, name: str, value: Tensor, **_: object) -> None:
         logged[name] = float(value.detach())
 
+    still = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
     monkeypatch.setattr(SSLModule, "log", log)
+    monkeypatch.setattr(SSLModule, "optimizers", lambda _: still)
+    monkeypatch.setattr(SSLModule, "lr_schedulers", lambda _: still)
+    monkeypatch.setattr(SSLModule, "manual_backward", lambda _, loss: loss.backward())
+    monkeypatch.setattr(SSLModule, "progress", 0.5)
     return logged
 
 
+def step_of(module: SSLModule, pictures: Tensor, pairs: Pairs) -> tuple[Tensor, GroupFeatures]:
+    """The method's loss and the features that it was made of."""
+    step = module.method.step(pictures, None, pairs, Tensor.backward)
+    assert step.loss is not None
+    return step.loss, step.features  # type: ignore[return-value]
+
+
+def loss_of(module: SSLModule, pictures: Tensor, pairs: Pairs) -> Tensor:
+    return step_of(module, pictures, pairs)[0]
+
+
 def gradient_norms(module: SSLModule, part: str) -> float:
-    network = getattr(module, part)
+    network = module.get_submodule(f"method.{part}") if part == "projector" else getattr(module, part)
     return sum(float(p.grad.norm()) for p in network.parameters() if p.grad is not None)
 
 
@@ -42,14 +58,13 @@ def test_where_the_gradient_goes(mode: str, monkeypatch: pytest.MonkeyPatch) -> 
     module = labelled_module(tiny(mode))
     logged = outside_of_a_trainer(module, monkeypatch)
     loss = module.training_step(Batch(images(), LABELS, torch.arange(8)), 0)
-    loss.backward()
     assert gradient_norms(module, "readout") > 0
     assert (gradient_norms(module, "backbone") > 0) == (mode != "frozen")
     if mode in SELF_SUPERVISED:
         assert gradient_norms(module, "projector") > 0
         assert loss.item() == pytest.approx(logged["train/loss"] + logged["train/readout_loss"], rel=1e-5)
     else:
-        assert module.projector is None
+        assert not hasattr(module.method, "projector")
         assert loss.item() == pytest.approx(logged["train/loss"])
 
 
@@ -60,7 +75,7 @@ def test_the_readout_is_detached(mode: str, monkeypatch: pytest.MonkeyPatch) -> 
     for labels in (LABELS, 9 - LABELS):
         module = labelled_module(tiny(mode))
         outside_of_a_trainer(module, monkeypatch)
-        module.training_step(Batch(images(), labels, torch.arange(8)), 0).backward()
+        module.training_step(Batch(images(), labels, torch.arange(8)), 0)
         gradients.append([p.grad.clone() for p in module.backbone.parameters() if p.grad is not None])
         readout = module.readout
         assert readout is not None
@@ -74,7 +89,7 @@ def test_a_supervised_backbone_does_see_the_labels(monkeypatch: pytest.MonkeyPat
     for labels in (LABELS, 9 - LABELS):
         module = labelled_module(tiny("supervised"))
         outside_of_a_trainer(module, monkeypatch)
-        module.training_step(Batch(images(), labels, torch.arange(8)), 0).backward()
+        module.training_step(Batch(images(), labels, torch.arange(8)), 0)
         gradients.append(torch.cat([p.grad.flatten() for p in module.backbone.parameters() if p.grad is not None]))
     assert (gradients[0] - gradients[1]).norm() > 1e-2 * gradients[0].norm()
 
@@ -107,7 +122,7 @@ def test_only_the_streams_that_are_read_pass_the_network(mode: str, monkeypatch:
     outside_of_a_trainer(module, monkeypatch)
     seen: list[tuple[int, Streams]] = []
     module.backbone.register_forward_hook(lambda _, inputs, __: seen.append((len(inputs[0]), inputs[1])))
-    module.training_step(Batch(images(16), LABELS.repeat(2), torch.arange(16)), 0).backward()
+    module.training_step(Batch(images(16), LABELS.repeat(2), torch.arange(16)), 0)
     ((count, streams),) = seen
     assert count == (16 if mode == "h-ssl" else 32)
     # 16 pairs of four rotations, one deck: each stream is read by 7 of 16; one of four by each view.
@@ -125,8 +140,8 @@ def test_sampled_streams_give_the_loss_of_all_streams(mode: str) -> None:
         module = labelled_module(tiny(mode, **changes)).double().eval()
         if not outcomes:
             pairs = module.draw(16, 0)
-        loss, _ = module.ssl_loss(images(16).double(), pairs if changes is SAMPLED else replace(pairs, streams=None))
-        parts = [*module.backbone.parameters(), *module.projector.parameters()]  # type: ignore[union-attr]
+        loss = loss_of(module, images(16).double(), pairs if changes is SAMPLED else replace(pairs, streams=None))
+        parts = [*module.method.parameters()]
         outcomes.append([loss.detach(), *torch.autograd.grad(loss, parts)])
     assert pairs.streams is not None
     size = max(float(gradient.abs().max()) for gradient in outcomes[1])
@@ -187,7 +202,7 @@ def test_weights_follow_the_seed_alone() -> None:
     torch.manual_seed(2)
     again, other = labelled_module(tiny()).state_dict(), labelled_module(tiny(seed=1)).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["backbone.lift.weight"], other["backbone.lift.weight"])
+    assert not torch.equal(first["method.backbone.lift.weight"], other["method.backbone.lift.weight"])
 
 
 def test_modes_share_the_backbone_they_start_from() -> None:
@@ -233,17 +248,16 @@ def test_maps_of_each_kind_of_network_fit_their_readout() -> None:
             changes["views__base_size"] = (1, 1)
         module = SSLModule(tiny("h-ssl", **changes, backbone__width=1 / 32), 1, 7)
         assert module.predict(images()).shape == (8, 7), name
-        loss, features = module.ssl_loss(images(), module.draw(8, 0))
+        loss, features = step_of(module, images(), module.draw(8, 0))
         assert loss.isfinite()
         assert isinstance(features, GroupFeatures)
-        assert module.as_maps(features).shape == module.maps(images()).shape, name
+        assert as_maps(features).shape == module.maps(images()).shape, name
 
 
 def test_joint_views_keep_positions() -> None:
     module = labelled_module(tiny(views__joint=True, views__base_size=(2, 1, 1)))
-    assert not module.pools_space
     pairs = module.draw(64, 0)
     assert pairs.positions_1.shape == (64, 2)
     assert pairs.positions_1.max() >= 4
-    loss, _ = module.ssl_loss(images(64), pairs)
+    loss = loss_of(module, images(64), pairs)
     assert loss.isfinite()

@@ -21,7 +21,7 @@ from hssl.groups import (
     Translations,
 )
 from hssl.views import FiberViews, HybridViews, InputViews, Pairs
-from hssl.views.pairs import Which
+from hssl.views.placements import Which
 from laws import PAPER_SCALES, error, noise
 
 IMAGES = torch.rand(5, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -30,7 +30,7 @@ IMAGES = torch.rand(5, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtyp
 def test_one_forward_pass_of_the_batch_as_it_is() -> None:
     views = FiberViews(BaseSpace(Rotations()))
     encode = CountingEncoder(Rotations())
-    views.apply(IMAGES, encode, views.draw(5, torch.Generator()))
+    views(IMAGES, encode, views.draw(5, torch.Generator()))
     assert len(encode.seen) == 1
     assert torch.equal(encode.seen[0], IMAGES)
 
@@ -45,7 +45,7 @@ def test_bundles_are_the_fibers_one_after_the_other() -> None:
     encode = CountingEncoder(Rotations(), channels=2)
     pairs = Pairs(torch.tensor([[3, 0]]), torch.tensor([[1, 2]]))
     image = torch.full((1, 1, 3, 3), 0.5, dtype=torch.float64)
-    first, second = FiberViews(BaseSpace(Rotations(), 2)).apply(image, encode, pairs)
+    first, second, _ = FiberViews(BaseSpace(Rotations(), 2))(image, encode, pairs)
     assert first.tolist() == [[503.0, 603.0, 500.0, 600.0]]
     assert second.tolist() == [[501.0, 601.0, 502.0, 602.0]]
 
@@ -54,7 +54,7 @@ def test_a_base_space_on_another_group_than_the_features_is_refused() -> None:
     """Without the check an index beyond the group fails deep inside, and one within it reads the wrong fiber."""
     views = FiberViews(BaseSpace(Translations((3, 3), stride=1)))
     with pytest.raises(GroupError, match=r"base space moves on the group of the features"):
-        views.apply(IMAGES, CountingEncoder(Rotations()), views.draw(5, torch.Generator()))
+        views(IMAGES, CountingEncoder(Rotations()), views.draw(5, torch.Generator()))
 
 
 def test_branches_and_examples_are_independent() -> None:
@@ -85,7 +85,7 @@ def test_apply_is_deterministic_so_a_teacher_sees_its_students_pair() -> None:
     views = FiberViews(BaseSpace(Rotations(), 2))
     pairs = views.draw(5, torch.Generator().manual_seed(5))
     student, teacher = CountingEncoder(Rotations()), CountingEncoder(Rotations())
-    for mine, theirs in zip(views.apply(IMAGES, student, pairs), views.apply(IMAGES, teacher, pairs), strict=True):
+    for mine, theirs in zip(views(IMAGES, student, pairs)[:2], views(IMAGES, teacher, pairs)[:2], strict=True):
         assert torch.equal(mine, theirs)
 
 
@@ -115,9 +115,9 @@ def test_sampled_streams_give_the_bundles_of_all_streams(mode: str, group: Group
         return features.pool_space()  # type: ignore[no-any-return]
 
     with torch.no_grad():
-        ours = few.apply(images, encode, pairs)
-        theirs = whole.apply(images, encode, dataclasses.replace(pairs, streams=None))
-        other = whole.apply(images, encode, views_of(mode, group, size, "all").draw(16, torch.Generator()))
+        ours = few(images, encode, pairs)[:2]
+        theirs = whole(images, encode, dataclasses.replace(pairs, streams=None))[:2]
+        other = whole(images, encode, views_of(mode, group, size, "all").draw(16, torch.Generator()))[:2]
     for bundle, expected, another in zip(ours, theirs, other, strict=True):
         assert error(bundle, expected) <= 1e-12
         assert error(bundle, another) > 1e-2

@@ -39,7 +39,7 @@ def test_one_pass_of_twice_the_batch_each_half_read_at_its_own_base_space() -> N
     views = HybridViews(group, BaseSpace(group, 2), 9)
     encode = CountingEncoder(group)
     pairs = views.draw(5, torch.Generator().manual_seed(3))
-    first, second = views.apply(IMAGES, encode, pairs)
+    first, second, _ = views(IMAGES, encode, pairs)
     assert [len(images) for images in encode.seen] == [10]
     assert pairs.parameters_1 is not None
     assert pairs.parameters_2 is not None

@@ -20,7 +20,7 @@ class Frozen(Method):
 
     def __init__(self, backbone: Backbone, views: Views | None, classes: int | None) -> None:
         super().__init__(backbone, views, classes)
-        backbone.requires_grad_(False)
+        backbone.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
         """BatchNorm must not drift while a readout is trained: the network stays in eval mode."""

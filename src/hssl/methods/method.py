@@ -41,15 +41,17 @@ class Method(nn.Module, ABC):
         backbone: f.
         views: where its pairs come from; None for a method that takes none (`Settings.takes_pairs`).
         classes: of the labels; None without labels.
+
+    Attributes:
+        readout: the one that the method trains itself, through the network; None where it trains none.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
-    readout: nn.Module | None = None
-    """The readout that the method trains itself, if it does."""
 
     def __init__(self, backbone: Backbone, views: Views | None, classes: int | None) -> None:
         super().__init__()
         self.backbone, self.views, self.classes = backbone, views, classes
+        self.readout: nn.Module | None = None
 
     @abstractmethod
     def step(

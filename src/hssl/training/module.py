@@ -32,7 +32,8 @@ class SSLModule(L.LightningModule):
 
     Attributes:
         method: what is trained.
-        readout: the method's own, or the backbone's; None without labels.
+        detached_readout: trained alongside on detached features, or afterwards; None where the method has its own, and
+            without labels.
     """
 
     def __init__(self, config: Config, channels: int, classes: int | None) -> None:
@@ -46,7 +47,7 @@ class SSLModule(L.LightningModule):
             self.method = build_method(config, channels, classes)
             own = self.method.readout is not None
             beside = None if classes is None or own else self.backbone.build_readout(classes)
-        self._beside = beside
+        self.detached_readout = beside
         if beside is not None and self.reads_afterwards:
             # Distributed training finds no parameter then that never gets a gradient.
             beside.requires_grad_(False)
@@ -60,7 +61,7 @@ class SSLModule(L.LightningModule):
     @property
     def readout(self) -> nn.Module | None:
         """What `predict` reads features with."""
-        return self.method.readout if self.method.readout is not None else self._beside
+        return self.method.readout if self.method.readout is not None else self.detached_readout
 
     @property
     def reads_afterwards(self) -> bool:
@@ -92,10 +93,10 @@ class SSLModule(L.LightningModule):
             self._note("train/loss", step.loss, batch)
         for name, value in step.logs.items():
             self._note(f"train/{name}", value, batch)
-        if self._beside is not None and not self.reads_afterwards and step.features is not None:
+        if self.detached_readout is not None and not self.reads_afterwards and step.features is not None:
             # A-SSL's features are of both views; the first one is read.
             maps = as_maps(step.features).detach()[: len(batch.images)]
-            logits = self._beside(maps)
+            logits = self.detached_readout(maps)
             pieces.append(nn.functional.cross_entropy(logits.float(), batch.labels))
             self._note("train/accuracy", 100 * (logits.detach().argmax(1) == batch.labels).float().mean(), batch)
             self._note("train/loss" if step.loss is None else "train/readout_loss", pieces[-1], batch)
@@ -104,8 +105,7 @@ class SSLModule(L.LightningModule):
         if last:
             optimizer.step()  # type: ignore[union-attr]
             schedule.step()  # type: ignore[union-attr]
-            total = self.total_steps
-            self.method.after_step(min(1.0, self.trainer.global_step / total))
+            self.method.after_step(self.progress)
         return sum(pieces[1:], pieces[0]).detach() if pieces else batch.images.new_zeros(())
 
     def _unsynchronised(self) -> Any:
@@ -205,6 +205,11 @@ class SSLModule(L.LightningModule):
     def total_steps(self) -> int:
         """Steps of the optimizer in the whole training."""
         return int(self.trainer.estimated_stepping_batches) // self.config.trainer.accumulate
+
+    @property
+    def progress(self) -> float:
+        """The share of these steps that is done."""
+        return min(1.0, self.trainer.global_step / self.total_steps)
 
     def configure_optimizers(self) -> Any:
         settings, total = self.config.optimizer, self.total_steps

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hssl.config import OptimizerConfig
+from hssl.config import Config, override
 from hssl.errors import ConfigurationError
-from hssl.training.optim import LARS, build_optimizer, parameter_groups, warmup_cosine, warmup_cosine_schedule
+from hssl.optimizers import LARS, build_optimizer, parameter_groups, warmup_cosine, warmup_cosine_schedule
 
 
 class SlowLARS:
@@ -260,7 +260,9 @@ def test_the_schedule_drives_every_group_and_resumes() -> None:
 
 @pytest.mark.parametrize("name", ["lars", "adamw", "sgd"])
 def test_biases_and_norms_have_a_rate_of_their_own_and_no_decay(name: str) -> None:
-    settings = OptimizerConfig(name=name, learning_rate=0.02, norm_learning_rate=0.003, weight_decay=0.1, momentum=0.8)
+    fields = {"name": name, "learning_rate": 0.02, "norm_learning_rate": 0.003, "weight_decay": 0.1}
+    fields["beta_1" if name == "adamw" else "momentum"] = 0.8
+    settings = override(Config(), {f"optimizer.{field}": value for field, value in fields.items()}).optimizer
     weights, norms = build_optimizer(settings, network()).param_groups
     assert (weights["lr"], weights["weight_decay"]) == (0.02, 0.1)
     assert (norms["lr"], norms["weight_decay"]) == (0.003, 0.0)

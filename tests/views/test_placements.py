@@ -10,7 +10,7 @@ from torch import Tensor
 from hssl.errors import ConfigurationError
 from hssl.groups import BaseSpace, Group, Product, Rotations, Scales, Streams, Translations
 from hssl.views import FiberViews, HybridViews, InputViews, Pairs
-from hssl.views.pairs import PlacementPairs, deal, draw_placements
+from hssl.views.placements import PlacementPairs, deal, draw_placements
 from laws import PAPER_SCALES
 
 SCALES = Scales((1.0, 1.25, 1.5, 2.0))

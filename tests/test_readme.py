@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 import torch
 
-from hssl.config import override
+from hssl.config import override_where
 from hssl.paper.recipes import MODES, recipe, recipe_names
 from hssl.report.contents import report_of
 from hssl.report.markdown import markdown
@@ -129,7 +129,7 @@ def test_the_demo_gains_what_it_is_there_to_show() -> None:
     by_mode: dict[str, list[RunRecord]] = {}
     for file in sorted((ROOT / "results" / "demo" / "records").glob("*.json")):
         record = read(file)
-        config = override(recipe(record.recipe, budget), {**fields, "seed": record.seed})
+        config = override_where(recipe(record.recipe, budget), {**fields, "seed": record.seed})
         assert record.identity == config.identity(), file.name
         assert record.recipe.startswith(stem)
         by_mode.setdefault(record.mode, []).append(record)

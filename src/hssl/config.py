@@ -363,12 +363,17 @@ def load(path: Path) -> Config:
 
 def differences(old: Config, new: Config) -> list[str]:
     """One line for each field in which two configurations differ (where and how the data is kept is left out)."""
-    left, right = dict(_flatten(old.model_dump(mode="json"))), dict(_flatten(new.model_dump(mode="json")))
+    left, right = flat_fields(old.model_dump(mode="json")), flat_fields(new.model_dump(mode="json"))
     return [
         f"{name}: {left.get(name)!r} there, {right.get(name)!r} asked"
         for name in sorted(left.keys() | right.keys())
         if name not in _WITHOUT_NUMBERS and left.get(name) != right.get(name)
     ]
+
+
+def flat_fields(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a configuration that was written out as nested mappings, by dotted name."""
+    return dict(_flatten(tree))
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A comparison: refused as a whole before its first run, repeated at no cost, and never of other data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,20 @@ import pytest
 from PIL import Image
 
 from hssl.commands.compare import compare
-from hssl.config import Config
+from hssl.config import Config, Mode
 from hssl.errors import ConfigurationError, RunFolderError
+from hssl.paper.comparison import configurations
 from hssl.runs.record import read
 from hssl.training import engine, evaluate
 from small_runs import TINY, write_images
 
 FIELDS = TINY | {"trainer.epochs": 1, "optimizer.warmup_epochs": 0, "data.test_images": 8, "trainer.batch_size": 8}
+
+
+def compared(
+    stems: Sequence[str], modes: Sequence[Mode], seeds: Sequence[int], budget: str, fields: dict[str, Any], out: Path
+) -> int:
+    return compare(configurations(stems, modes, seeds, budget, {}, fields), out)
 
 
 def failing(error: Exception) -> Any:
@@ -29,7 +37,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def row(images: Path, out: Path) -> int:
-    return compare(["folder-rotation"], ["h-ssl"], [0], "smoke", FIELDS | {"data.root": str(images)}, out)
+    return compared(["folder-rotation"], ["h-ssl"], [0], "smoke", FIELDS | {"data.root": str(images)}, out)
 
 
 @pytest.mark.parametrize(
@@ -44,19 +52,19 @@ def test_a_bad_configuration_is_refused_before_the_first_run(
     fields = FIELDS | {"trainer.accumulate": 2} | field
     # In supervised mode alone most of these would do: the last cell is the bad one.
     with pytest.raises(ValueError, match=r"13|fit|distance|divide"):
-        compare(["digits-rotation"], ["supervised", "h-ssl"], [0], "smoke", fields, tmp_path)
+        compared(["digits-rotation"], ["supervised", "h-ssl"], [0], "smoke", fields, tmp_path)
     assert not (tmp_path / "runs").exists()
 
 
 def test_exit_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = (["digits-rotation"], ["h-ssl", "a-ssl"], [0], "smoke", FIELDS, tmp_path)
+    asked = (["digits-rotation"], ("h-ssl", "a-ssl"), [0], "smoke", FIELDS, tmp_path)
     monkeypatch.setattr(engine, "train", failing(ConfigurationError("mend it")))
-    assert compare(*asked) == 2
+    assert compared(*asked) == 2
     monkeypatch.setattr(engine, "train", failing(ZeroDivisionError("a bug")))
-    assert compare(*asked) == 1
+    assert compared(*asked) == 1
     errors = iter((ZeroDivisionError("a bug"), RunFolderError("mend it")))
     monkeypatch.setattr(engine, "train", lambda *_: failing(next(errors))())
-    assert compare(*asked) == 1
+    assert compared(*asked) == 1
 
 
 def test_a_finished_comparison_is_not_measured_again(
@@ -111,5 +119,5 @@ def test_each_recipe_finds_its_data_in_the_folder_of_the_environment(
     monkeypatch.setattr(engine, "train", keep)
     stems = ["mnist-rotation", "cifar10-rotation", "digits-rotation"]
     for overrides in ({}, {"data.root": "mine"}):
-        compare(stems[: 2 if overrides else 3], ["h-ssl"], [0], "smoke", overrides, tmp_path / "out")
+        compared(stems[: 2 if overrides else 3], ["h-ssl"], [0], "smoke", overrides, tmp_path / "out")
     assert asked == [*map(str, places), None, "mine", "mine"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hssl.cli import main
+from hssl.paper.recipes import recipe
 from stand_in_engine import Engine, refused
 
 
@@ -23,14 +24,32 @@ def test_compare_hands_over_rows_modes_and_seeds(engine: Engine, tmp_path: Path)
     ]
     engine.code = 3
     assert main([*words, "--budget", "smoke", "--trainer.epochs", "1", "--out", str(tmp_path)]) == 3
-    stems = ("digits-translation", "mnist-translation-mlp")
-    assert engine.asked == [(stems, ("h-ssl", "a-ssl"), (0, 1, 2), "smoke", {"trainer.epochs": "1"}, tmp_path)]
+    ((made, out),) = engine.asked
+    stems, modes = ("digits-translation", "mnist-translation-mlp"), ("hssl", "assl")
+    wanted = [f"{stem}-{mode}-smoke-seed{seed}" for seed in range(3) for stem in stems for mode in modes]
+    assert (list(made), out) == (wanted, tmp_path)
+    assert {(config.budget, config.trainer.epochs) for config in made.values()} == {("smoke", 1)}
+    assert [config.seed for config in made.values()] == [0] * 4 + [1] * 4 + [2] * 4
 
 
 def test_compare_runs_every_mode_of_a_quick_budget_where_nothing_else_is_asked(engine: Engine) -> None:
     assert main(["compare", "digits-scale"]) == 0
-    modes = ("a-ssl", "h-ssl", "frozen", "supervised")
-    assert engine.asked == [(("digits-scale",), modes, (0,), "quick", {}, Path("runs/digits-scale-quick"))]
+    ((made, out),) = engine.asked
+    modes = ("assl", "hssl", "frozen", "supervised")
+    assert (list(made), out) == ([f"digits-scale-{m}-quick-seed0" for m in modes], Path("runs/digits-scale-quick"))
+    assert made["digits-scale-hssl-quick-seed0"] == recipe("digits-scale-hssl", "quick")
+
+
+def test_compare_varies_fields_of_a_recipe(engine: Engine, tmp_path: Path) -> None:
+    vary = ["method.temperature=0.1,0.2", "optimizer.name=adamw,lars"]
+    fields = ["--optimizer.trust_coefficient", "0.01"]
+    assert main(["compare", "digits-scale-hssl", "--vary", *vary, *fields, "--out", str(tmp_path)]) == 0
+    ((made, _),) = engine.asked
+    told = {
+        (config.method.temperature, config.optimizer.name, getattr(config.optimizer, "trust_coefficient", None))
+        for config in made.values()
+    }
+    assert told == {(0.1, "adamw", None), (0.2, "adamw", None), (0.1, "lars", 0.01), (0.2, "lars", 0.01)}
 
 
 def test_the_cells_of_the_paper_are_listed_without_making_any(

@@ -65,7 +65,7 @@ def test_a_folder_below_which_it_is_not_allowed_to_look_is_told(
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
-    with pytest.raises(ConfigurationError, match="there is no data set 'mnsit'[\\s\\S]*mnist"):
+    with pytest.raises(ConfigurationError, match=r"there is no data set .mnsit.[\s\S]*mnist"):
         load_data(DataSettings(name="mnsit"))
     with pytest.raises(ConfigurationError, match=r"--data\.root"):
         load_data(DataSettings(name="folder"))

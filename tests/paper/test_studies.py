@@ -19,7 +19,7 @@ from hssl.report.markdown import markdown
 from hssl.report.reproduction import to_page
 from hssl.runs.grid import tasks
 from hssl.runs.record import collect
-from hssl.training.build import build_backbone, build_readout, pools_space
+from hssl.training.build import build_backbone, build_views
 from hssl.training.engine import check
 
 
@@ -35,8 +35,10 @@ def test_every_configuration_trains(study: str, budget: BudgetName) -> None:
         check(config)
         with torch.device("meta"):
             backbone = build_backbone(config, 3)
-            build_readout(config, backbone, 10)
-        assert pools_space(config, backbone) == (config.transformation != "translation" and cell.variant != "joint")
+            backbone.build_readout(10)
+        views = build_views(config, backbone)
+        pools = config.transformation != "translation" and cell.variant != "joint"
+        assert views is None or (views.base.group != backbone.feature_group) == pools
         assert (config.seed, config.mode, config.budget) == (1, cell.mode, budget)
         assert (config.data.name, config.transformation) == (cell.dataset, cell.transformation)
         assert cell.study is not None

@@ -127,7 +127,9 @@ def test_frozen_backbone_stays_as_it_was_calibrated(finished: dict[str, Path]) -
 def test_supervised_statistics_do_move(finished: dict[str, Path]) -> None:
     weights = checkpoint(finished["supervised"])["state_dict"]
     untrained = labelled_module(tiny("supervised")).state_dict()
-    assert not torch.equal(weights["method.backbone.norm1.running_mean"], untrained["method.backbone.norm1.running_mean"])
+    assert not torch.equal(
+        weights["method.backbone.norm1.running_mean"], untrained["method.backbone.norm1.running_mean"]
+    )
     assert not torch.equal(weights["method.backbone.lift.weight"], untrained["method.backbone.lift.weight"])
 
 

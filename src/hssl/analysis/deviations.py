@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hssl.analysis.entries import Entry
-from hssl.config import Config, override, parse
+from hssl.config import Config, flat_fields, override, parse
 from hssl.errors import HsslError
 from hssl.runs.record import RunRecord
 
@@ -48,7 +48,7 @@ def _differing(record: RunRecord, wanted: Config) -> Iterable[tuple[str, Any, An
         tree = parse(record.configuration).model_dump(mode="json")
     except HsslError:  # of a later version
         tree = record.configuration
-    has, wants = _flat(tree), _flat(wanted.model_dump(mode="json"))
+    has, wants = flat_fields(tree), flat_fields(wanted.model_dump(mode="json"))
     for name in sorted(has.keys() | wants.keys()):
         value, other = has.get(name), wants.get(name)
         if value != other and name not in _UNTOLD and _changes_numbers(wanted, name, value):
@@ -60,13 +60,6 @@ def _changes_numbers(config: Config, name: str, value: Any) -> bool:
         return override(config, {name: value}).identity() != config.identity()
     except HsslError:  # it does not go with the others of the recipe
         return True
-
-
-def _flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {before + name: value}
-    return flat
 
 
 def _told(value: Any) -> str:

@@ -68,9 +68,7 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
             "(views.streams sampled): BatchNorm saw a sample of what the paper's computation shows it."
         )
     if "translation" in transformations:
-        padded = not all(
-            r.configuration["backbone"].get("circular") for r in records if r.transformation == "translation"
-        )
+        padded = not all(r.configuration["group"].get("circular") for r in records if r.transformation == "translation")
         reach = sorted({_reach(r) for r in records if r.transformation == "translation" and r.mode == "h-ssl"})
         statements.append(
             "For translations the two draw different pairs (A-SSL: shifted images read at one place; H-SSL: two places "
@@ -104,7 +102,7 @@ def protocol_statements(records: Sequence[RunRecord]) -> list[str]:
 
 def _reach(record: RunRecord) -> str:
     """How far apart the places of H-SSL's pairs may be."""
-    largest = record.configuration["views"]["max_distance"]
+    largest = record.configuration["views"].get("max_distance")
     return "any distance apart" if largest is None else f"at most {largest:g} apart (squared)"
 
 

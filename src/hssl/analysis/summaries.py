@@ -18,6 +18,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hssl.config import flat_fields
 from hssl.errors import DataError
 from hssl.paper import numbers as paper
 from hssl.paper.grid import ANY_PAIRS
@@ -202,14 +203,16 @@ def comparison_table(records: Sequence[RunRecord]) -> list[Row]:
 
 
 _DISTANCE = "views.max_distance"
+_TOLD_ELSEWHERE = {"seed", "recipe", "data.root", "group.name", "method.name", "views.name"}
 
 
 def differing_fields(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
     """Configuration fields whose values differ between records, each with its value in every record."""
-    flat = [_flat(record.configuration) for record in records]
-    names = sorted({name for tree in flat for name in tree} - {"seed", "recipe", "mode", "transformation", "data.root"})
-    columns = {name: [tree.get(name) for tree in flat] for name in names}
-    return {name: values for name, values in columns.items() if len({json.dumps(value) for value in values}) > 1}
+    flat = [flat_fields(record.configuration) for record in records]
+    names = sorted({name for tree in flat for name in tree} - _TOLD_ELSEWHERE)
+    # Which parts a run has is told by its row and mode; only fields that several have can differ.
+    differ = [name for name in names if len({json.dumps(tree[name]) for tree in flat if name in tree}) > 1]
+    return {name: [tree.get(name) for tree in flat] for name in differ}
 
 
 def common_fields(records: Sequence[RunRecord]) -> dict[str, Any]:
@@ -217,8 +220,8 @@ def common_fields(records: Sequence[RunRecord]) -> dict[str, Any]:
     differing = differing_fields(records)
     return {
         name: value
-        for name, value in _flat(records[0].configuration).items()
-        if name not in differing and name not in ("seed", "recipe", "mode", "transformation", "data.root")
+        for name, value in flat_fields(records[0].configuration).items()
+        if name not in differing and name not in _TOLD_ELSEWHERE
     }
 
 
@@ -352,13 +355,6 @@ def _all_but_the_seed(record: RunRecord) -> str:
     tree = {name: value for name, value in record.configuration.items() if name not in ("seed", "recipe")}
     tree["data"] = {name: value for name, value in tree["data"].items() if name != "root"}
     return json.dumps(tree, sort_keys=True)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def listed(words: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     """Rows of the paper's tables in every mode, or fields in every value; one run after the other in this process."""
-    from hssl.commands.compare import configurations
+    from hssl.paper.comparison import configurations
     from hssl.paper.recipes import MODES, find_stem, recipe_names
 
     whole = (*recipe_names(), CUSTOM)
@@ -38,6 +38,13 @@ def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     modes = None if arguments.modes is None else tuple(dict.fromkeys(spelled[word] for word in arguments.modes))
     if "seed" in overrides:
         raise ConfigurationError("a comparison sets 'seed' itself", hint="give --seeds instead")
+    if modes is not None or any(stem not in whole for stem in stems):
+        for field in ("method", "method.name", "views", "views.name"):
+            if field in overrides:
+                raise ConfigurationError(
+                    f"the modes of a comparison set '{field}'",
+                    hint=f"give --modes, or --vary {field.partition('.')[0]}.name={overrides[field]},... of one recipe",
+                )
     vary: dict[str, list[str]] = {}
     for word in arguments.vary:
         field, equals, values = word.partition("=")
@@ -46,6 +53,8 @@ def compare(arguments: argparse.Namespace, overrides: Mapping[str, str]) -> int:
             raise ConfigurationError(
                 f"'{word}' does not say what varies", expected="--vary FIELD=VALUE,VALUE", hint="hssl compare --help"
             )
+        if field == "seed":
+            raise ConfigurationError("a comparison sets 'seed' itself", hint="give --seeds instead")
         if field in overrides:
             raise ConfigurationError(f"'{field}' varies and is set", got=f"--vary {word} --{field} {overrides[field]}")
     seeds = tuple(dict.fromkeys(arguments.seeds))

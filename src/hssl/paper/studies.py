@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from hssl.config import Config, Mode
+from hssl.config import Config, Mode, flat_fields
 from hssl.paper.recipes import MODES, STEMS
 
 FULL_WIDTH = "full width"
@@ -142,16 +142,12 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
 
 
 def effective(changes: Mapping[str, Any], config: Config) -> Mapping[str, Any]:
-    """The changes without those that leave `config` as it is: two runs with the same ones are the same run."""
-    tree = config.model_dump(mode="python")
+    """The changes without those that leave `config` as it is: two runs with the same ones are the same run.
 
-    def has(name: str) -> Any:
-        value: Any = tree
-        for part in name.split("."):
-            value = value[part]
-        return value
-
-    return MappingProxyType({name: value for name, value in changes.items() if has(name) != value})
+    A field that none of its parts has leaves it as it is.
+    """
+    fields = flat_fields(config.model_dump(mode="python"))
+    return MappingProxyType({name: value for name, value in changes.items() if fields.get(name, value) != value})
 
 
 def word(name: str, value: Any) -> str:

@@ -245,7 +245,7 @@ def test_an_unknown_budget_is_refused_with_the_known_ones() -> None:
 
 def test_stems_and_modes_make_names() -> None:
     assert recipe_name("mnist-translation-mlp", "supervised") == "mnist-translation-mlp-supervised"
-    with pytest.raises(ConfigurationError, match="--views.name hybrid"):
+    with pytest.raises(ConfigurationError, match=r"--views\.name hybrid"):
         recipe_name("mnist-scale", "hybrid")
     with pytest.raises(ConfigurationError, match="leave the mode out: 'mnist-scale'"):
         find_stem("mnist-scale-hssl")

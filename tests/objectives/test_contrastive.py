@@ -11,7 +11,7 @@ from hssl.objectives import OBJECTIVES, Contrastive, NTXent, contrastive, nt_xen
 from naive_objectives import NAIVE, naive_contrastive, orthonormal_value
 
 Objective = Callable[..., Tensor]
-NAMES = ("contrastive", "nt_xent")
+NAMES = ("contrastive", "nt-xent")
 
 
 def pairs(n: int = 7, width: int = 5, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

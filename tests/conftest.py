@@ -22,7 +22,7 @@ THOROUGH = {
     "paper/test_identical_pairs.py", "paper/test_grid.py", "tools/test_picture.py",
     "runs/test_run.py", "runs/test_slurm.py", "runs/test_slurm_task.py",
     "benchmarks/test_layers.py", "benchmarks/test_loss.py", "benchmarks/test_scaling.py",
-    "layers/test_plan.py", "layers/test_row_convolution.py", "training/test_distributed.py",
+    "kernels/test_plan.py", "kernels/test_row_convolution.py", "training/test_distributed.py",
     "training/test_ended_runs.py", "training/test_energy.py", "training/test_run_lock.py",
 }  # fmt: skip
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from hssl.errors import SizeError
 from hssl.groups import Group
-from hssl.layers import toeplitz
-from hssl.layers.banded import multiplies_matrices
+from hssl.kernels import toeplitz
+from hssl.kernels.banded import multiplies_matrices
 from hssl.layers.basis import BasisKind
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.steerable import SteerableConv2d

@@ -6,7 +6,7 @@ checkpoints cannot go stale. `materialize()` gives a plain convolution where tha
 
 A layer computes features [B, C, G, H, W] (`forward`) or rows [R, C, H, W] that lie stream after stream (`rows`). The
 plan says how: `plain` is the definition, dense kernels of all streams and one grouped convolution; the others
-(`hssl.layers.plan`) give the same numbers faster.
+(`hssl.kernels.plan`) give the same numbers faster.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Exactness, Group
-from hssl.layers.banded import multiplies_matrices
+from hssl.kernels.banded import multiplies_matrices
+from hssl.kernels.dense_convolution import pays
+from hssl.kernels.native.loader import compiled_filters_exist
+from hssl.kernels.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
+from hssl.kernels.row_convolution import Form, last_if_one, row_convolution
 from hssl.layers.basis import (
     BasisKind,
     basis_on,
@@ -30,12 +34,8 @@ from hssl.layers.basis import (
     hermite_gauss_functions,
     support,
 )
-from hssl.layers.dense_convolution import pays
 from hssl.layers.layout import RowLayout
-from hssl.layers.native import compiled_filters_exist
 from hssl.layers.plain import PlainConv2d, pad_circular
-from hssl.layers.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
-from hssl.layers.row_convolution import Form, last_if_one, row_convolution
 from hssl.layers.sizes import SpatialStep
 
 # Asked once: the question cannot be compiled into a graph by every version of torch.

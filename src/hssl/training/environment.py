@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 import hssl
-from hssl.layers.native import compiled_filters_exist
+from hssl.kernels.native.loader import compiled_filters_exist
 
 
 def describe_environment(device: torch.device) -> dict[str, object]:

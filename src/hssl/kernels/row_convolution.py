@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.layers import toeplitz
-from hssl.layers.banded import BandedFilters, multiplies_matrices
-from hssl.layers.compiled_filters import CompiledFilters
-from hssl.layers.dense_convolution import DenseConvolution, pays
-from hssl.layers.fourier import CompiledFourierFilters, FourierFilters, Workspace
-from hssl.layers.native import compiled_filters_exist
-from hssl.layers.separable import SeparableFilters
-from hssl.layers.toeplitz import ToeplitzConvolution
+from hssl.kernels import toeplitz
+from hssl.kernels.banded import BandedFilters, multiplies_matrices
+from hssl.kernels.compiled_filters import CompiledFilters
+from hssl.kernels.dense_convolution import DenseConvolution, pays
+from hssl.kernels.fourier import CompiledFourierFilters, FourierFilters, Workspace
+from hssl.kernels.native.loader import compiled_filters_exist
+from hssl.kernels.separable import SeparableFilters
+from hssl.kernels.toeplitz import ToeplitzConvolution
 
 Form = Literal["dense", "separable", "fourier"]
 _FORMS: tuple[Form, ...] = get_args(Form)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.layers.native import Geometry, kernels, run
+from hssl.kernels.native.loader import Geometry, kernels, run
 
 _LAST = torch.channels_last
 # Bytes of weights that are made at once, to be used before they leave the cache.
@@ -106,7 +106,7 @@ def tables_on_circle(width: int, size: int, stride: int, padding: int, length: i
 
 
 class FourierFilters:
-    """The filters of one stream, as `hssl.layers.separable.SeparableFilters` has them.
+    """The filters of one stream, as `hssl.kernels.separable.SeparableFilters` has them.
 
     Args:
         functions: [e, k].

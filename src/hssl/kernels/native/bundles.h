@@ -1,4 +1,4 @@
-/* Arithmetic of neighbouring channels, compiled for one number type and one vector (see native.py):
+/* Arithmetic of neighbouring channels, compiled for one number type and one vector (see loader.py):
      REAL   float or double
      LANES  numbers in a vector; WIDTH channels, a multiple of it, are worked off together. */
 

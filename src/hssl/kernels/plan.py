@@ -2,8 +2,8 @@
 
 - `direct`: dense k x k kernels, one convolution a stream.
 - `cropped`: the same without the rim of zeros around the kernels of the smaller scales.
-- `separable`: one-dimensional filters and a 1x1 convolution (`hssl.layers.compiled_filters`, `hssl.layers.separable`).
-- `fourier`: the same with its products in the Fourier domain along W (`hssl.layers.fourier`): fewer multiplications,
+- `separable`: one-dimensional filters and a 1x1 convolution (`hssl.kernels.compiled_filters` and `.separable`).
+- `fourier`: the same with its products in the Fourier domain along W (`hssl.kernels.fourier`): fewer multiplications,
   and weights of its own for every frequency, which pay where many rows share them.
 
 `plain` is the formulation that all of them are compared with: dense kernels of all streams, built anew, and one grouped
@@ -27,8 +27,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hssl.layers.dense_convolution import pays
-from hssl.layers.native import compiled_filters_exist
+from hssl.kernels.dense_convolution import pays
+from hssl.kernels.native.loader import compiled_filters_exist
 
 Plan = Literal["direct", "cropped", "separable", "fourier"]
 PlanChoice = Literal["auto", "measured", "plain", "direct", "cropped", "separable", "fourier"]
@@ -68,7 +68,7 @@ class Rates:
     Attributes:
         dense: multiply-adds a second of a dense convolution with large maps.
         small_maps: the same where the kernel is as large as the map or larger.
-        narrow: the same of few channels, where compiled kernels pay (`hssl.layers.dense_convolution`).
+        narrow: the same of few channels, where compiled kernels pay (`hssl.kernels.dense_convolution`).
         mixing: multiply-adds a second of a 1x1 convolution.
         filtering: values a second through all passes of one-dimensional filtering.
         products: multiply-adds a second of the products in the Fourier domain.

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from hssl.groups import Scales, Translations
+from hssl.kernels.dense_convolution import DenseConvolution, pays
 from hssl.layers import LiftingConv2d, RowLayout
-from hssl.layers.dense_convolution import DenseConvolution, pays
 from laws import BOUNDS, PAPER_SCALES, error, noise, randomize
 
 _LAST = torch.channels_last
@@ -103,7 +103,7 @@ def test_layers_use_them_and_do_without_them(group: Translations | Scales, monke
     monkeypatch.setattr(DenseConvolution, "convolve", lambda *given: (used.append(True), convolve(*given)))
     fast, fast_rows = layer(images), layer.rows(rows, layout)
     assert len(used) == 2 * group.streams
-    monkeypatch.setattr("hssl.layers.row_convolution.pays", lambda *_: False)
+    monkeypatch.setattr("hssl.kernels.row_convolution.pays", lambda *_: False)
     monkeypatch.setattr("hssl.layers.steerable.pays", lambda *_: False)
     assert error(fast, layer(images)) <= BOUNDS[torch.float64]
     assert error(fast_rows, layer.rows(rows, layout)) <= BOUNDS[torch.float64]

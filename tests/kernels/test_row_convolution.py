@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.layers import row_convolution as module
+from hssl.kernels import row_convolution as module
+from hssl.kernels.native.loader import compiled_filters_exist
+from hssl.kernels.row_convolution import Form, row_convolution
 from hssl.layers.basis import hermite_gauss_functions, support
-from hssl.layers.native import compiled_filters_exist
-from hssl.layers.row_convolution import Form, row_convolution
 from laws import BOUNDS, PAPER_SCALES, error, noise
 
 SCALES = (1.0, 1.3, 2.4)  # of 7 points: supports 3, 3 and 7

@@ -1,4 +1,4 @@
-"""One-dimensional filters as matrix products: what `hssl.layers.separable` does, for devices that multiply matrices.
+"""One-dimensional filters as matrix products: what `hssl.kernels.separable` does, for devices that multiply matrices.
 
 Filtering a line is a product with a banded matrix. Most of its entries are zero, yet tensor cores get through all of
 them sooner than a depthwise convolution reads its input. `SeparableFilters` is the slow twin.

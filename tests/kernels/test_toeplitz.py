@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hssl.layers.toeplitz import ToeplitzConvolution, pays
+from hssl.kernels.toeplitz import ToeplitzConvolution, pays
 from laws import error, noise
 
 COUNTS = [2, 0, 1]

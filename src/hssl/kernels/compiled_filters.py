@@ -2,7 +2,7 @@
 
 A convolution of torch makes one pass over the maps for every function and axis. The kernels in `separable_filters.c`
 make all e^2 filtered maps of a pixel at once while its surroundings are in the cache, as one matrix [positions, e^2 C],
-so that a steerable convolution is this pass and one matrix product. `hssl.layers.separable` is their slow twin.
+so that a steerable convolution is this pass and one matrix product. `hssl.kernels.separable` is their slow twin.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.layers.native import Geometry, kernels, run
-from hssl.layers.separable import SeparableFilters
+from hssl.kernels.native.loader import Geometry, kernels, run
+from hssl.kernels.separable import SeparableFilters
 
 _LAST = torch.channels_last
 
 
 class CompiledFilters:
-    """The filters of one stream, as `hssl.layers.separable.SeparableFilters` has them, but all of them in one pass.
+    """The filters of one stream, as `hssl.kernels.separable.SeparableFilters` has them, but all of them in one pass.
 
     Args:
         functions: [e, k], float32 or float64.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.layers.banded import ALIGNED
+from hssl.kernels.banded import ALIGNED
 
 # With more channels convolutions fill their units, and a line's matrix grows with the square of the channels.
 _MOST_CHANNELS = 4

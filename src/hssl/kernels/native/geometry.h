@@ -1,4 +1,4 @@
-/* The geometry of a convolution of channels-last maps (see native.py), and memory to work in. REAL is float or double. */
+/* The geometry of a convolution of channels-last maps (see loader.py), and memory to work in. REAL is float or double. */
 
 #ifndef GEOMETRY_H
 #define GEOMETRY_H

@@ -19,7 +19,7 @@ _LAST = torch.channels_last
 class SeparableFilters:
     """The one-dimensional filters of one stream, as depthwise kernels; n counts along H, m along W.
 
-    `hssl.layers.compiled_filters` does the same in one pass where it can.
+    `hssl.kernels.compiled_filters` does the same in one pass where it can.
 
     Args:
         functions: [e, k].

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from hssl.kernels.compiled_filters import CompiledFilters
+from hssl.kernels.separable import SeparableFilters
 from hssl.layers.basis import hermite_gauss_functions
-from hssl.layers.compiled_filters import CompiledFilters
-from hssl.layers.separable import SeparableFilters
 from laws import BOUNDS, error, noise
 
 

@@ -11,7 +11,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from hssl.layers.native import Geometry, compiled, run
+from hssl.kernels.native.loader import Geometry, compiled, run
 
 _LAST = torch.channels_last
 # Fewer images leave vectors or threads without work.

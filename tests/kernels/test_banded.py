@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.layers.banded import BandedFilters
+from hssl.kernels.banded import BandedFilters
 from hssl.layers.basis import hermite_gauss_functions
 from laws import error, noise
 

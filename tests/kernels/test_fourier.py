@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from hssl.layers.basis import hermite_gauss_functions
-from hssl.layers.fourier import (
+from hssl.kernels.fourier import (
     CompiledFourierFilters,
     FourierFilters,
     Workspace,
     fourier_tables,
     tables_on_circle,
 )
-from hssl.layers.separable import SeparableFilters
+from hssl.kernels.separable import SeparableFilters
+from hssl.layers.basis import hermite_gauss_functions
 from laws import BOUNDS, error, noise
 
 KINDS = (FourierFilters, CompiledFourierFilters)
@@ -91,8 +91,8 @@ def test_parts_of_the_products_change_no_number(kind: type[FourierFilters], monk
     d_out = noise(2, 6, 9, 9, seed=2).contiguous(memory_format=torch.channels_last)
     found = []
     for limit in (1, 5000, 10**9):
-        monkeypatch.setattr("hssl.layers.fourier._WEIGHT_BYTES", limit)
-        monkeypatch.setattr("hssl.layers.fourier._GRADIENT_BYTES", limit)
+        monkeypatch.setattr("hssl.kernels.fourier._WEIGHT_BYTES", limit)
+        monkeypatch.setattr("hssl.kernels.fourier._GRADIENT_BYTES", limit)
         filters = kind(functions, 9, 1, 3, Workspace())
         weight = filters.arrange(mix)
         parts = filters._parts(weight, limit)

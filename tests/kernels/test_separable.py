@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hssl.kernels.separable import SeparableFilters
 from hssl.layers.basis import hermite_gauss_functions
-from hssl.layers.separable import SeparableFilters
 from laws import error, noise
 
 CHANNELS, OUT, E, K = 3, 2, 3, 5

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from hssl.errors import ConfigurationError
-from hssl.layers import native as module
+from hssl.kernels.compiled_filters import CompiledFilters
+from hssl.kernels.fourier import CompiledFourierFilters, Workspace
+from hssl.kernels.native import loader as module
+from hssl.kernels.native.loader import compiled_filters_exist
 from hssl.layers.basis import hermite_gauss_functions
-from hssl.layers.compiled_filters import CompiledFilters
-from hssl.layers.fourier import CompiledFourierFilters, Workspace
-from hssl.layers.native import compiled_filters_exist
 from laws import error, noise
 
 CPU = torch.zeros(1)
@@ -67,7 +67,7 @@ def test_a_kernel_is_compiled_once_and_a_damaged_one_anew(afresh: Path, monkeypa
     for kernel in kernels:
         kernel.unlink()  # not written over: it is mapped here
         kernel.write_bytes(b"not a library")
-    code = "import torch; from hssl.layers.native import _compiler; print(_compiler() is not None)"
+    code = "import torch; from hssl.kernels.native.loader import _compiler; print(_compiler() is not None)"
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
     # That one needs the trials alone.

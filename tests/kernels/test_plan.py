@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from hssl.groups import Scales, Translations
-from hssl.layers import PLAN_CHOICES, PLANS, GroupConv2d, Plan, PlanChoice
-from hssl.layers import plan as planning
-from hssl.layers.plan import (
+from hssl.kernels import plan as planning
+from hssl.kernels.plan import (
     CPU_RATES,
     CPU_RATES_OF_TORCH,
     GPU_RATES,
@@ -19,6 +18,7 @@ from hssl.layers.plan import (
     fastest,
     seconds,
 )
+from hssl.layers import PLAN_CHOICES, PLANS, GroupConv2d, Plan, PlanChoice
 from laws import PAPER_SCALES, error, noise, outcome, plan_error, randomize
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)

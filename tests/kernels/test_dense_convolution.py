@@ -104,7 +104,7 @@ def test_layers_use_them_and_do_without_them(group: Translations | Scales, monke
     fast, fast_rows = layer(images), layer.rows(rows, layout)
     assert len(used) == 2 * group.streams
     monkeypatch.setattr("hssl.kernels.row_convolution.pays", lambda *_: False)
-    monkeypatch.setattr("hssl.layers.steerable.pays", lambda *_: False)
+    monkeypatch.setattr("hssl.kernels.convolution.pays", lambda *_: False)
     assert error(fast, layer(images)) <= BOUNDS[torch.float64]
     assert error(fast_rows, layer.rows(rows, layout)) <= BOUNDS[torch.float64]
     assert len(used) == 2 * group.streams, "the slow twin was not slow"

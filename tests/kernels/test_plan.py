@@ -172,7 +172,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         return measure(key, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(planning, "_fastest", {})
-    monkeypatch.setattr("hssl.layers.steerable.fastest", watch)
+    monkeypatch.setattr("hssl.kernels.convolution.fastest", watch)
     return keys
 
 
@@ -225,7 +225,7 @@ def test_counts_that_hardly_differ_share_a_trial(asked: list[tuple[object, ...]]
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_what_was_measured_is_what_runs(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hssl.layers.steerable.fastest", lambda *_: plan)
+    monkeypatch.setattr("hssl.kernels.convolution.fastest", lambda *_: plan)
     layer, values = layer_of("auto"), noise(2, 3, 6, 9, 9)
     measured, named = outcome(layer, values, "measured"), outcome(layer, values, plan)
     assert all(torch.equal(measured[name], named[name]) for name in named)
@@ -256,7 +256,7 @@ def test_the_chosen_plan_is_the_cost_models(monkeypatch: pytest.MonkeyPatch) -> 
         seen.append(of)
         return cheapest(of, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("hssl.layers.steerable.cheapest", watch)
+    monkeypatch.setattr("hssl.kernels.convolution.cheapest", watch)
     layer_of("auto", 2)(noise(1, 3, 6, 9, 11))
     assert [one.support for one in seen] == [5, 5, 5, 7, 7, 7]
     assert {(one.in_size, one.out_size, one.padding) for one in seen} == {((9, 11), (5, 6), 3)}

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from hssl.errors import SizeError
 from hssl.groups import Group
-from hssl.kernels import toeplitz
-from hssl.kernels.banded import multiplies_matrices
+from hssl.kernels.convolution import streams_pay
 from hssl.layers.basis import BasisKind
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.steerable import SteerableConv2d
@@ -74,20 +73,13 @@ class LiftingConv2d(SteerableConv2d):
         return self._by_stream(images.expand(self.group.streams, *images.shape)).permute(1, 2, 0, 3, 4)
 
     def computes_plainly(self, images: Tensor) -> bool:
-        """Whether these images are lifted by the plain formulation, one dense convolution for all streams.
-
-        All streams read the same images: on a CPU that is beaten where convolutions for each stream leave out rims of
-        zeros or are compiled for few channels, on a GPU where few channels make matrix products faster.
-        """
+        """Whether these images are lifted by the plain formulation, one dense convolution for all streams."""
         if self.plan == "plain" or not self.plannable:
             return True
         if self.plan not in ("auto", "measured"):
             return False
-        if multiplies_matrices(images):
-            return not toeplitz.pays(self.in_channels)
-        if not self._aligned:
-            return True
-        return not (self._narrow(images) or any(self._rim(stream) for stream in range(self.group.streams)))
+        size, cropped = self._full_kernel_size, min(self._supports) < self._full_kernel_size
+        return not streams_pay(images, self.out_channels, size, aligned=self._aligned, cropped=cropped)
 
     def _plain_rows(self, values: Tensor) -> Tensor:
         return self._convolve(values, groups=1)

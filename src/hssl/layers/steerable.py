@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +20,8 @@ from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Exactness, Group
-from hssl.kernels.banded import multiplies_matrices
-from hssl.kernels.dense_convolution import pays
-from hssl.kernels.native.loader import compiled_filters_exist
-from hssl.kernels.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
-from hssl.kernels.row_convolution import Form, last_if_one, row_convolution
+from hssl.kernels.convolution import StreamConvolution
+from hssl.kernels.plan import PlanChoice
 from hssl.layers.basis import (
     BasisKind,
     basis_on,
@@ -40,7 +36,6 @@ from hssl.layers.sizes import SpatialStep
 
 # Asked once: the question cannot be compiled into a graph by every version of torch.
 _WITH_AUTOCAST = {kind for kind in ("cpu", "cuda", "xpu", "mps") if torch.amp.is_autocast_available(kind)}
-_FORMS: dict[Plan, Form] = {"direct": "dense", "cropped": "dense", "separable": "separable", "fourier": "fourier"}
 
 
 class SteerableConv2d(nn.Module):
@@ -89,7 +84,10 @@ class SteerableConv2d(nn.Module):
         # Whether the filters of stream i are the basis at scale i, neither turned nor mirrored.
         self._aligned = filters.shape[1] == group.streams and torch.equal(group.orient(filters), filters)
         functions = hermite_gauss_functions(kernel_size, effective_size, group.filter_scales, basis)
+        # Points about the centre of each stream's filters that are not zero.
         self._supports = [support(one) for one in functions]
+        if not self._aligned:
+            self._supports = (self._supports if len(self._supports) == 1 else [grown]) * group.streams
         # A kernel that outgrew its nominal size keeps the layer's output size through more padding.
         self._full_kernel_size = grown
         self._full_padding = padding + (grown - kernel_size) // 2
@@ -128,16 +126,6 @@ class SteerableConv2d(nn.Module):
         )
         return (weight @ basis.flatten(1)).reshape(*weight.shape[:-1], *basis.shape[1:])
 
-    def _scale(self, stream: int) -> int:
-        """Which scale's functions this stream's filters are made of."""
-        return stream if self._aligned else 0
-
-    def _rim(self, stream: int) -> int:
-        """Pixels of zeros around this stream's filters."""
-        if not self._aligned and len(self.group.filter_scales) > 1:
-            return 0
-        return (self._full_kernel_size - self._supports[self._scale(stream)]) // 2
-
     # -- rows --------------------------------------------------------------------------------------------------------
 
     def rows(self, values: Tensor, layout: RowLayout, rectify: bool = False) -> Tensor:
@@ -169,51 +157,24 @@ class SteerableConv2d(nn.Module):
         # Filters are made in the precision of the weight and rounded once, whatever the autocast outside.
         with _own_precision(values.device.type):
             values, padding = self._padded(values.to(dtype))
-            plans = self._plans_of(values, layout, padding)
-            return self._with_bias(self._convolve_rows(values, plans, layout, padding, rectify))
+            return self._with_bias(self._filters(values, layout, padding)(values, self.plan, rectify))
 
-    def _convolve_rows(
-        self, values: Tensor, plans: list[Plan], layout: RowLayout, padding: int, rectify: bool = False
-    ) -> Tensor:
-        forms = {_FORMS[plan] for plan in plans}
-        mix = self._mixing_weight().to(values.dtype) if forms - {"dense"} else None
-        dense = self._row_kernels(layout).to(values.dtype) if "dense" in forms else None
-        if dense is not None and plans == ["direct"] and not rectify and not self._narrow(values):
-            # One convolution with nothing to make for it: no blocks, and memory in whatever order it comes.
-            return F.conv2d(last_if_one(values), last_if_one(dense[:, :, 0]), stride=self.stride, padding=padding)
-        return self._convolve_with(mix, dense, values, plans, layout, padding, rectify)
-
-    def _narrow(self, rows: Tensor) -> bool:
-        """Whether so many rows are convolved by compiled dense kernels."""
-        size = self._full_kernel_size
-        return compiled_filters_exist(rows) and pays(self.in_channels, self.out_channels, size, len(rows))
-
-    def _convolve_with(
-        self,
-        mix: Tensor | None,
-        dense: Tensor | None,
-        values: Tensor,
-        plans: list[Plan],
-        layout: RowLayout,
-        padding: int,
-        rectify: bool,
-    ) -> Tensor:
-        size = self._full_kernel_size
-        streams = range(len(plans))
+    def _filters(self, values: Tensor, layout: RowLayout, padding: int) -> StreamConvolution:
+        """The filters of rows of a layout, of which each plan makes what it needs."""
+        streams = len(layout.counts)
         functions = functions_on(
             self.kernel_size, self.effective_size, self.group.filter_scales, self.basis, values.dtype, values.device
         )
-        return row_convolution(
-            values,
-            functions[: len(plans)] if self._aligned else functions[:1].expand(len(plans), -1, -1),
+        return StreamConvolution(
+            functions[:streams] if self._aligned else functions[:1].expand(streams, -1, -1),
+            self._supports[:streams],
             layout.counts,
-            [size if plans[stream] == "direct" else size - 2 * self._rim(stream) for stream in streams],
-            [_FORMS[plan] for plan in plans],
-            mix=mix,
-            kernels=dense,
+            self._mixing_weight,
+            self.kernels if streams == self.group.streams else self._first_kernels,
+            out_channels=self.out_channels,
             stride=self.stride,
             padding=padding,
-            rectify=rectify,
+            separable=self._aligned or (streams == 1 and len(self.group.filter_scales) == 1),
         )
 
     def _by_stream(self, values: Tensor) -> Tensor:
@@ -232,88 +193,8 @@ class SteerableConv2d(nn.Module):
         """Whether a quarter turn commutes with the layer, as `hssl.layers.sizes` explains."""
         return height == width and (height + 2 * self._full_padding - self._full_kernel_size) % self.stride == 0
 
-    def _plans_of(self, values: Tensor, layout: RowLayout, padding: int) -> list[Plan]:
-        """The plan of each stream."""
-        streams, counts = range(len(layout.counts)), layout.counts
-        if self.plan in PLANS:
-            return [self._possible(self.plan, values, layout)] * len(counts)
-        possible = self._choices(values, layout)
-        shapes = [self._shape(values, stream, count, padding) for stream, count in enumerate(counts)]
-        products = multiplies_matrices(values)
-        # No model foretells which convolution a GPU's library chooses.
-        timed = self.plan == "measured" or (self.plan == "auto" and products)
-        # A trial runs backward too, which neither a graph being traced nor inference mode can.
-        timed &= not torch.compiler.is_compiling() and not torch.is_inference_mode_enabled()
-        if not timed or not len(values):
-            return [cheapest(shape, rates_for(values), possible) for shape in shapes]
-        if products:
-            # All streams pass together there, where they have one plan.
-            return [self._fastest(values, counts, shapes[0], layout, padding, possible)] * len(counts)
-        plans = []
-        for stream in streams:
-            alone = tuple(count if stream == other else 0 for other, count in enumerate(counts))
-            if not counts[stream]:
-                plans.append(cheapest(shapes[stream], rates_for(values), possible))
-                continue
-            plans.append(self._fastest(values[: counts[stream]], alone, shapes[stream], layout, padding, possible))
-        return plans
-
-    def _possible(self, choice: Plan, values: Tensor, layout: RowLayout) -> Plan:
-        """The plan that was asked for, or the nearest to it that there is."""
-        # Sums of products are rounded too coarsely in half precision.
-        if choice == "fourier" and values.dtype not in (torch.float32, torch.float64):
-            choice = "separable"
-        return choice if self._separable(layout) or choice in PLANS[:2] else "cropped"
-
-    def _separable(self, layout: RowLayout) -> bool:
-        return self._aligned or (len(layout.counts) == 1 and len(self.group.filter_scales) == 1)
-
-    def _choices(self, values: Tensor, layout: RowLayout) -> tuple[Plan, ...]:
-        # Transforms by torch are for machines where nothing else is asked for.
-        return PLANS[: 4 if compiled_filters_exist(values) else 3] if self._separable(layout) else PLANS[:2]
-
-    def _shape(self, values: Tensor, stream: int, count: int, padding: int) -> ConvolutionShape:
-        size = self._full_kernel_size
-        height, width = values.shape[-2:]
-        return ConvolutionShape(
-            self.in_channels, self.out_channels, size, self.effective_size, self.stride, size - 2 * self._rim(stream),
-            (height, width), tuple((extent + 2 * padding - size) // self.stride + 1 for extent in (height, width)),
-            padding, max(1, count),
-        )  # fmt: skip
-
-    def _fastest(
-        self,
-        values: Tensor,
-        counts: tuple[int, ...],
-        shape: ConvolutionShape,
-        layout: RowLayout,
-        padding: int,
-        possible: tuple[Plan, ...],
-    ) -> Plan:
-        """By a trial of all of these rows, which are as `counts` has them."""
-        # Counts that hardly differ share a trial: the last batch of an epoch must not start one.
-        about = 1 << (len(values) - 1).bit_length()
-        rows = values.detach().requires_grad_(values.requires_grad)
-        key = (
-            replace(shape, rows=about), sum(count > 0 for count in counts), self.group.filter_scales, values.dtype,
-            values.device, torch.get_num_threads(), values.requires_grad,
-        )  # fmt: skip
-        return fastest(key, lambda plan: self._trial(plan, rows, counts, layout, padding), possible)
-
-    def _trial(self, plan: Plan, rows: Tensor, counts: tuple[int, ...], layout: RowLayout, padding: int) -> Tensor:
-        """Rows by one plan, with gradients that end here."""
-        plans: list[Plan] = [plan] * len(counts)
-        # Leaves of their own: a trial must leave nothing in the weight's gradient, nor wake what waits for it.
-        apart = _FORMS[plan] != "dense"
-        made = self._mixing_weight() if apart else self._row_kernels(layout)
-        leaf = made.detach().to(rows.dtype).requires_grad_()
-        mix, dense = (leaf, None) if apart else (None, leaf)
-        return self._convolve_with(mix, dense, rows, plans, RowLayout(counts), padding, rectify=False)
-
-    def _row_kernels(self, layout: RowLayout) -> Tensor:
-        """Dense filters [O, C, S, k, k] of the streams of a layout."""
-        if len(layout.counts) == self.group.streams:
-            return self.kernels()
+    def _first_kernels(self) -> Tensor:
+        """The first stream's dense filters [O, C, 1, k, k], which serve all streams that were moved."""
         return self._combine(self._basis_weight())[:, :, :1]
 
     def _mixing_weight(self) -> Tensor:

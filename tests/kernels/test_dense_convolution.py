@@ -22,12 +22,12 @@ def _twins(
     slow.backward(d_out)  # type: ignore[no-untyped-call]
     assert leaf.grad is not None
     assert weight.grad is not None
-    convolution = DenseConvolution(kernel, stride, padding)
+    convolution = DenseConvolution(stride, padding)
     fast = torch.empty_like(slow)
-    convolution.convolve(maps, fast, rectify)
+    convolution.convolve(maps, kernel, fast, rectify)
     # It is added to.
     d_kernel, d_maps = torch.ones_like(kernel), torch.empty_like(maps)
-    convolution.differentiate(maps, d_out, d_kernel, d_maps if want_maps else None, rectify)
+    convolution.differentiate(maps, d_out, kernel, d_kernel, d_maps if want_maps else None, rectify)
     return [slow.detach(), weight.grad, leaf.grad], [fast, d_kernel - 1, d_maps]
 
 
@@ -69,7 +69,7 @@ def test_images_keep_to_themselves() -> None:
     maps, kernel = noise(20, 2, 7, 7), noise(3, 2, 3, 3, seed=1)
     maps[5, 1, 3, 3] = torch.nan
     out = torch.empty(20, 3, 7, 7, dtype=maps.dtype)
-    DenseConvolution(kernel, 1, 1).convolve(maps, out, rectify=True)
+    DenseConvolution(1, 1).convolve(maps, kernel, out, rectify=True)
     assert out[5, :, 3, 3].isnan().all()
     assert out[torch.arange(20) != 5].isfinite().all()
 

@@ -162,12 +162,11 @@ def test_blocks_hold_every_row_once_and_stay_below_the_limit(
     monkeypatch.setattr(module, "_BLOCK_BYTES", {"cpu": limit})
     monkeypatch.setattr(module, "_FOURIER_BLOCK_BYTES", {"cpu": limit})
     rows, counts = rows_of(20), (5, 14, 1)
-    kernels, used = dense_kernels(mixing_weight(), functions()), functions()
+    used = functions()
     supports = [support(one) for one in used]
     numbers = [module._FORMS.index(one) for one in FORMS[form]]
-    stretches = list(
-        module._stretches(rows, used, kernels, list(counts), supports, numbers, 2, 3, torch.empty(20, OUT, 5, 5))
-    )
+    settings = module.Settings(counts, supports, numbers, 2, 3, False)
+    stretches = list(module._stretches(rows, used, settings, torch.empty(20, OUT, 5, 5)))
     covered = [index for stretch in stretches for part in stretch.parts for index in range(20)[part]]
     assert covered == list(range(20))
     for stretch, kind, points in zip(stretches, FORMS[form], supports, strict=True):
@@ -272,13 +271,14 @@ def test_the_operator_keeps_what_it_registered(form: str, rectify: bool) -> None
     operands = (
         rows, used, mix.requires_grad_() if set(forms) != {"dense"} else empty, kernels if "dense" in forms else empty
     )  # fmt: skip
-    settings = ([*COUNTS], [support(one) for one in used], [module._FORMS.index(one) for one in forms], 2, 1, rectify)
-    result = torch.library.opcheck(torch.ops.hssl.row_convolution, (*operands, *settings))
+    indices = [module._FORMS.index(one) for one in forms]
+    settings = module.Settings(COUNTS, [support(one) for one in used], indices, 2, 1, rectify).packed()
+    result = torch.library.opcheck(torch.ops.hssl.row_convolution, (*operands, settings))
     assert set(result.values()) == {"SUCCESS"}
     gradient = noise(6, OUT, 3, 3, dtype=torch.float32)
     plain = [one.detach() for one in operands]
     for wants_rows in (True, False):
-        arguments = (gradient, *plain, *settings, wants_rows)
+        arguments = (gradient, *plain, settings, wants_rows)
         result = torch.library.opcheck(torch.ops.hssl.row_convolution_backward, arguments)
         assert set(result.values()) == {"SUCCESS"}
 

@@ -31,13 +31,13 @@ def test_the_convolution_and_its_gradients_are_autograds(
     out = torch.cat([F.conv2d(part, one, stride=stride, padding=padding) for part, one in pairs])
     d_out = noise(*out.shape, seed=1)
     d_maps, d_kernels = torch.autograd.grad(out, inputs, d_out)
-    convolution = ToeplitzConvolution(kernels, COUNTS, size, stride, padding)
+    convolution = ToeplitzConvolution(k, COUNTS, size, stride, padding)
     found = torch.empty_like(out)
-    convolution.convolve(maps, found, rectify)
+    convolution.convolve(maps, kernels, found, rectify)
     assert error(found, out.detach()) <= 1e-12
     begun = torch.ones_like(kernels)
     target = torch.full_like(maps, 7.0) if wants_maps else None
-    convolution.differentiate(maps, d_out, begun, target, rectify)
+    convolution.differentiate(maps, d_out, kernels, begun, target, rectify)
     assert error(begun - 1, d_kernels) <= 1e-12
     # The control: the kernel's axes exchanged.
     assert error((begun - 1).transpose(3, 4), d_kernels) > 1e-2

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.kernels.native.loader import Geometry, kernels, run
+from hssl.kernels.native.loader import Geometry, channels_last, kernels, run
 from hssl.kernels.separable import SeparableFilters
 
 _LAST = torch.channels_last
@@ -39,7 +39,7 @@ class CompiledFilters:
     def filtered(self, maps: Tensor, rectify: bool) -> Tensor:
         """[n, C, H, W] -> [n, e^2 C, H', W'], n before m before c; of the positive part where `rectify` is set."""
         maps = maps.contiguous(memory_format=_LAST)
-        geometry = self._geometry(maps)
+        geometry = Geometry.of(maps, self._size, self._stride, self._padding)
         shape = (geometry.images, self._e**2 * self._channels, geometry.out_height, geometry.out_width)
         out = torch.empty(shape, dtype=maps.dtype, memory_format=_LAST)
         run(self._kernels.filter_maps, maps, out, self._functions, geometry, int(rectify))
@@ -61,16 +61,7 @@ class CompiledFilters:
         d_mixing.add_(d_weight)
         if target is None:
             return
-        d_maps = target if target.is_contiguous(memory_format=_LAST) else torch.empty_like(maps)
+        geometry = Geometry.of(maps, self._size, self._stride, self._padding)
         d_filtered = d_filtered.contiguous(memory_format=_LAST)
-        run(
-            self._kernels.filter_gradients,
-            d_filtered, d_maps, maps, self._functions, self._geometry(maps), int(rectify),
-        )  # fmt: skip
-        if d_maps is not target:
-            target.copy_(d_maps)
-
-    def _geometry(self, maps: Tensor) -> Geometry:
-        count, channels, height, width = maps.shape
-        outs = [(extent + 2 * self._padding - self._size) // self._stride + 1 for extent in (height, width)]
-        return Geometry(count, height, width, channels, self._stride, self._padding, *outs)
+        with channels_last(target) as d_maps:
+            run(self._kernels.filter_gradients, d_filtered, d_maps, maps, self._functions, geometry, int(rectify))

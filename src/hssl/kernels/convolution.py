@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from hssl.kernels import toeplitz
 from hssl.kernels.banded import multiplies_matrices
-from hssl.kernels.dense_convolution import pays
+from hssl.kernels.dense_convolution import last_if_one, pays
 from hssl.kernels.native.loader import compiled_filters_exist
 from hssl.kernels.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
-from hssl.kernels.row_convolution import Form, last_if_one, row_convolution
+from hssl.kernels.row_convolution import Form, row_convolution
 
 _FORMS: dict[Plan, Form] = {"direct": "dense", "cropped": "dense", "separable": "separable", "fourier": "fourier"}
 

@@ -1,7 +1,7 @@
-"""Dense convolutions in C, for maps of few channels.
+"""Dense convolutions by torch, and in C for maps of few channels.
 
 Libraries put channels into vectors: 3 or 9 of them fill 16 lanes badly. The kernels of `dense_convolution.c` put images
-there, of which a batch has enough. `torch.nn.functional.conv2d` is their slow twin.
+there, of which a batch has enough. `LibraryConvolution` is their slow twin.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import ctypes
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from hssl.kernels.native.loader import Geometry, compiled, run
+from hssl.kernels.native.loader import Geometry, channels_last, compiled, run
 
 _LAST = torch.channels_last
 # Fewer images leave vectors or threads without work.
@@ -26,70 +27,108 @@ def pays(in_channels: int, out_channels: int, size: int, images: int) -> bool:
     return images >= _FEWEST and in_channels * out_channels * size**2 * _VECTOR_BYTES <= _SUMS
 
 
-class DenseConvolution:
-    """The convolution of one stream by dense kernels.
+class LibraryConvolution:
+    """The convolution of one stream by torch's kernels.
 
     Args:
-        kernel: [O, C, k, k], float32 or float64, on the CPU.
         stride, padding: of the convolution, in pixels.
     """
 
-    def __init__(self, kernel: Tensor, stride: int, padding: int) -> None:
-        self._kernel, self._stride, self._padding = kernel, stride, padding
-        self._size = kernel.shape[-1]
+    def __init__(self, stride: int, padding: int) -> None:
+        self._stride, self._padding = stride, padding
 
-    def convolve(self, maps: Tensor, target: Tensor, rectify: bool) -> None:
+    def of(self, maps: Tensor, kernel: Tensor, rectify: bool) -> Tensor:
+        """Maps [n, C, H, W], or their positive part, by a kernel [O, C, k, k] -> [n, O, H', W']."""
+        block = last_if_one(F.relu(maps) if rectify else maps)
+        return F.conv2d(block, kernel, stride=self._stride, padding=self._padding)
+
+    def convolve(self, maps: Tensor, kernel: Tensor, target: Tensor, rectify: bool) -> None:
+        """Write the same to `target` [n, O, H', W']."""
+        target.copy_(self.of(maps, kernel, rectify))
+
+    def differentiate(
+        self, maps: Tensor, d_out: Tensor, kernel: Tensor, d_kernel: Tensor, target: Tensor | None, rectify: bool
+    ) -> None:
+        """Add the gradient of the kernel to `d_kernel` [O, C, k, k], and write that of the maps to `target`."""
+        block = F.relu(maps) if rectify else maps
+        mask = (target is not None, True, False)
+        d_block, found, _ = _gradients(d_out, last_if_one(block), kernel, self._stride, self._padding, mask)
+        d_kernel.add_(found)
+        if target is not None:
+            # Not a product with the mask: an infinite gradient times zero is no number.
+            target.copy_(d_block.masked_fill_(block <= 0, 0) if rectify else d_block)
+
+
+class DenseConvolution:
+    """The same in C: float32 or float64, on the CPU.
+
+    Args:
+        stride, padding: of the convolution, in pixels.
+    """
+
+    def __init__(self, stride: int, padding: int) -> None:
+        self._stride, self._padding = stride, padding
+
+    def convolve(self, maps: Tensor, kernel: Tensor, target: Tensor, rectify: bool) -> None:
         """Write the convolution of maps [n, C, H, W], or of their positive part, to `target` [n, O, H', W']."""
         maps, planes = _laid_out(maps)
-        outs, channels, size, _ = self._kernel.shape
+        outs, channels, size, _ = kernel.shape
         together = _outs(outs)
         blocks = -(-outs // together)
         # [blocks, k, k, C, OUTS]: a vector of the maps meets the weights of OUTS channels side by side.
-        arranged = self._kernel.new_zeros((blocks * together, size, size, channels))
-        arranged[:outs] = self._kernel.permute(0, 2, 3, 1)
+        arranged = kernel.new_zeros((blocks * together, size, size, channels))
+        arranged[:outs] = kernel.permute(0, 2, 3, 1)
         arranged = arranged.unflatten(0, (blocks, together)).movedim(1, -1).contiguous()  # type: ignore[no-untyped-call]
-        out = target if target.is_contiguous(memory_format=_LAST) else torch.empty_like(target, memory_format=_LAST)
-        run(self._compiled().convolve, maps, out, arranged, self._geometry(maps), size, outs, planes, int(rectify))
-        if out is not target:
-            target.copy_(out)
+        geometry = Geometry.of(maps, size, self._stride, self._padding)
+        with channels_last(target) as out:
+            run(_compiled(kernel).convolve, maps, out, arranged, geometry, size, outs, planes, int(rectify))
 
     def differentiate(
-        self, maps: Tensor, d_out: Tensor, d_kernel: Tensor, target: Tensor | None, rectify: bool
+        self, maps: Tensor, d_out: Tensor, kernel: Tensor, d_kernel: Tensor, target: Tensor | None, rectify: bool
     ) -> None:
         """Add the gradient of the kernel to `d_kernel` [O, C, k, k], and write that of the maps to `target`."""
         (maps, planes), d_out = _laid_out(maps), d_out.contiguous(memory_format=_LAST)
-        outs, channels, size, _ = self._kernel.shape
+        outs, channels, size, _ = kernel.shape
         parts = maps.new_empty((torch.get_num_threads(), outs, size, size, channels))
-        kernels = self._compiled().differentiate_kernels
-        run(kernels, maps, d_out, parts, self._geometry(maps), size, outs, planes, int(rectify))
+        geometry = Geometry.of(maps, size, self._stride, self._padding)
+        of_kernels = _compiled(kernel).differentiate_kernels
+        run(of_kernels, maps, d_out, parts, geometry, size, outs, planes, int(rectify))
         d_kernel.add_(parts.sum(dim=0).permute(0, 3, 1, 2))
         if target is None:
             return
         back = size - 1 - self._padding
         if self._stride == 1 and back >= 0:
             # Correlated back: the kernel turned by half, its channels exchanged.
-            turned = self._kernel.flip(2, 3).transpose(0, 1)
-            DenseConvolution(turned, 1, back).convolve(d_out, target, rectify=False)
+            DenseConvolution(1, back).convolve(d_out, kernel.flip(2, 3).transpose(0, 1), target, rectify=False)
         else:
-            d_maps, _, _ = torch.ops.aten.convolution_backward(
-                d_out, maps, self._kernel, None, (self._stride,) * 2, (self._padding,) * 2,
-                (1, 1), False, (0, 0), 1, (True, False, False),
-            )  # fmt: skip
-            target.copy_(d_maps)
+            mask = (True, False, False)
+            target.copy_(_gradients(d_out, maps, kernel, self._stride, self._padding, mask)[0])
         if rectify:
             # Not a product with the mask: an infinite gradient times zero is no number.
             target.masked_fill_(maps <= 0, 0)
 
-    def _compiled(self) -> ctypes.CDLL:
-        outs, channels, size, _ = self._kernel.shape
-        dtype = self._kernel.dtype
-        macros = {"REAL_BYTES": dtype.itemsize, "OUTS": _outs(outs), "TAPS": _taps(size * channels)}
-        return compiled("dense_convolution.c", dtype, **macros)
 
-    def _geometry(self, maps: Tensor) -> Geometry:
-        count, channels, height, width = maps.shape
-        outs = [(extent + 2 * self._padding - self._size) // self._stride + 1 for extent in (height, width)]
-        return Geometry(count, height, width, channels, self._stride, self._padding, *outs)
+def last_if_one(maps: Tensor) -> Tensor:
+    """Maps of one channel lie channels-first and channels-last at once; so strided they are taken for the latter."""
+    channels, height, width = maps.shape[1:]
+    if channels != 1 or not maps.is_contiguous():
+        return maps
+    return maps.as_strided(maps.shape, (height * width, 1, width, 1))
+
+
+def _gradients(
+    d_out: Tensor, maps: Tensor, kernel: Tensor, stride: int, padding: int, mask: tuple[bool, bool, bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of maps, kernel and bias, those that the mask asks for."""
+    return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
+        d_out, maps, kernel, None, (stride,) * 2, (padding,) * 2, (1, 1), False, (0, 0), 1, mask
+    )
+
+
+def _compiled(kernel: Tensor) -> ctypes.CDLL:
+    outs, channels, size, _ = kernel.shape
+    macros = {"REAL_BYTES": kernel.dtype.itemsize, "OUTS": _outs(outs), "TAPS": _taps(size * channels)}
+    return compiled("dense_convolution.c", kernel.dtype, **macros)
 
 
 def _laid_out(maps: Tensor) -> tuple[Tensor, int]:

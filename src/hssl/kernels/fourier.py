@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.kernels.native.loader import Geometry, kernels, run
+from hssl.kernels.native.loader import Geometry, channels_last, kernels, run
 
 _LAST = torch.channels_last
 # Bytes of weights that are made at once, to be used before they leave the cache.
@@ -269,23 +269,14 @@ class CompiledFourierFilters(FourierFilters):
 
     def _transform_gradients(self, d_spectra: Tensor, maps: Tensor, target: Tensor, rectify: bool) -> None:
         maps = maps.contiguous(memory_format=_LAST)
-        d_maps = target if target.is_contiguous(memory_format=_LAST) else torch.empty_like(maps)
-        channels = maps.shape[1]
-        run(
-            self._kernels(channels).transform_gradients, d_spectra, d_maps, maps, self._functions,
-            self._analysis.contiguous(), self._geometry(maps), int(rectify),
-        )  # fmt: skip
-        if d_maps is not target:
-            target.copy_(d_maps)
+        kernel, geometry = self._kernels(maps.shape[1]).transform_gradients, self._geometry(maps)
+        with channels_last(target) as d_maps:
+            run(kernel, d_spectra, d_maps, maps, self._functions, self._analysis.contiguous(), geometry, int(rectify))
 
     def _restore(self, products: Tensor, target: Tensor) -> None:
-        maps = target if target.is_contiguous(memory_format=_LAST) else torch.empty_like(target, memory_format=_LAST)
-        run(
-            self._kernels(target.shape[1]).restore, products, maps, self._synthesis.T.contiguous(),
-            self._geometry_of_outputs(target),
-        )  # fmt: skip
-        if maps is not target:
-            target.copy_(maps)
+        kernel, geometry = self._kernels(target.shape[1]).restore, self._geometry_of_outputs(target)
+        with channels_last(target) as maps:
+            run(kernel, products, maps, self._synthesis.T.contiguous(), geometry)
 
     def _restore_gradients(self, d_out: Tensor) -> Tensor:
         d_out = d_out.contiguous(memory_format=_LAST)
@@ -307,9 +298,7 @@ class CompiledFourierFilters(FourierFilters):
         return kernels("fourier_filters.c", self._functions.dtype, channels, self._e, self._size)
 
     def _geometry(self, maps: Tensor) -> Geometry:
-        count, channels, height, width = maps.shape
-        outs = self._out(height), self._out(width)
-        return Geometry(count, height, width, channels, self._stride, self._padding, *outs)
+        return Geometry.of(maps, self._size, self._stride, self._padding)
 
     def _geometry_of_outputs(self, maps: Tensor) -> Geometry:
         count, channels, *outs = maps.shape

@@ -11,17 +11,17 @@ The slow twin is the plain formulation: `SteerableConv2d.kernels` and one groupe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from hssl.kernels import toeplitz
 from hssl.kernels.banded import BandedFilters, multiplies_matrices
 from hssl.kernels.compiled_filters import CompiledFilters
-from hssl.kernels.dense_convolution import DenseConvolution, pays
+from hssl.kernels.dense_convolution import DenseConvolution, LibraryConvolution, last_if_one, pays
 from hssl.kernels.fourier import CompiledFourierFilters, FourierFilters, Workspace
 from hssl.kernels.native.loader import compiled_filters_exist
 from hssl.kernels.separable import SeparableFilters
@@ -30,6 +30,7 @@ from hssl.kernels.toeplitz import ToeplitzConvolution
 Form = Literal["dense", "separable", "fourier"]
 _FORMS: tuple[Form, ...] = get_args(Form)
 _Filters = SeparableFilters | CompiledFilters | BandedFilters | FourierFilters
+_Dense = LibraryConvolution | DenseConvolution | ToeplitzConvolution
 
 # Bytes of the maps of one block. On a CPU a block and what is made from it should stay in its caches.
 _BLOCK_BYTES = {"cpu": 4 * 2**20}
@@ -38,6 +39,34 @@ _BLOCK_BYTES_ELSEWHERE = 2**29
 _FOURIER_BLOCK_BYTES = {"cpu": 32 * 2**20}
 
 _LAST = torch.channels_last
+
+
+class Settings(NamedTuple):
+    """What an operator takes beside tensors; as one list of integers, so that its signature stays short.
+
+    Attributes:
+        counts, supports: as in `row_convolution`.
+        forms: indices of the forms' names.
+        stride, padding, rectify: as in `row_convolution`.
+    """
+
+    counts: Sequence[int]
+    supports: Sequence[int]
+    forms: Sequence[int]
+    stride: int
+    padding: int
+    rectify: bool
+
+    def packed(self) -> list[int]:
+        """All of them in one list."""
+        return [self.stride, self.padding, int(self.rectify), *self.counts, *self.supports, *self.forms]
+
+    @classmethod
+    def unpack(cls, packed: list[int]) -> Settings:
+        """What `packed` made a list of."""
+        (stride, padding, rectify), rest = packed[:3], packed[3:]
+        each = len(rest) // 3
+        return cls(rest[:each], rest[each : 2 * each], rest[2 * each :], stride, padding, bool(rectify))
 
 
 def row_convolution(
@@ -70,56 +99,28 @@ def row_convolution(
     Returns:
         [R, O, H', W'], channels-last.
     """
-    result: Tensor = _forward(
-        rows,
-        functions.to(rows.dtype),
-        rows.new_empty(0) if mix is None else mix,
-        rows.new_empty(0) if kernels is None else kernels,
-        list(counts),
-        list(supports),
-        [_FORMS.index(form) for form in forms],
-        stride,
-        padding,
-        rectify,
-    )
+    settings = Settings(counts, supports, [_FORMS.index(form) for form in forms], stride, padding, rectify)
+    mix, kernels = (rows.new_empty(0) if one is None else one for one in (mix, kernels))
+    result: Tensor = _forward(rows, functions.to(rows.dtype), mix, kernels, settings.packed())
     return result
 
 
 @torch.library.custom_op("hssl::row_convolution", mutates_args=())
-def _forward(
-    rows: Tensor,
-    functions: Tensor,
-    mix: Tensor,
-    kernels: Tensor,
-    counts: list[int],
-    supports: list[int],
-    forms: list[int],
-    stride: int,
-    padding: int,
-    rectify: bool,
-) -> Tensor:
-    out = _blank_output(rows, functions, mix, kernels, stride, padding)
-    weights = _Weights(mix)
-    together = _together(rows, functions, kernels, counts, forms, stride, padding)
-    if isinstance(together, BandedFilters):
-        together.convolve(rows, weights.of(together), out, rectify)
-        return out
-    if together is not None:
-        together.convolve(rows, out, rectify)
-        return out
-    for stretch in _stretches(rows, functions, kernels, counts, supports, forms, stride, padding, out):
+def _forward(rows: Tensor, functions: Tensor, mix: Tensor, kernels: Tensor, packed: list[int]) -> Tensor:
+    settings = Settings.unpack(packed)
+    out = _blank_output(rows, functions, mix, kernels, settings)
+    weights = _Weights(mix, kernels)
+    for stretch in _stretches(rows, functions, settings, out):
+        weight = weights.of(stretch)
         for part in stretch.parts:
             maps, target = stretch.crop(rows[part]), out[part]
-            if stretch.dense is not None:
-                stretch.dense.convolve(maps, target, rectify)
-            elif stretch.filters is None:
-                block = F.relu(maps) if rectify else maps
-                found = F.conv2d(last_if_one(block), stretch.kernel, stride=stride, padding=stretch.padding)
-                if len(found) == len(out) and found.stride() == out.stride():
+            if isinstance(stretch.form, LibraryConvolution) and len(maps) == len(out):
+                found = stretch.form.of(maps, weight, settings.rectify)
+                if found.stride() == out.stride():
                     return found  # all there is
                 target.copy_(found)
             else:
-                stretch.filters.convolve(maps, weights.of(stretch.filters), target, rectify)
+                stretch.form.convolve(maps, weight, target, settings.rectify)
     return out
 
 
@@ -130,66 +131,24 @@ def _backward(
     functions: Tensor,
     mix: Tensor,
     kernels: Tensor,
-    counts: list[int],
-    supports: list[int],
-    forms: list[int],
-    stride: int,
-    padding: int,
-    rectify: bool,
+    packed: list[int],
     wants_rows: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    # Sums over blocks keep float32 digits whatever the precision of the maps.
-    precision = torch.promote_types(rows.dtype, torch.float32)
-    d_rows = _blank_gradient(rows, functions, supports, padding) if wants_rows else rows.new_empty(0)
-    d_kernels = torch.zeros_like(kernels, dtype=precision, memory_format=torch.contiguous_format)
-    weights = _Weights(mix)
-    together = _together(rows, functions, kernels, counts, forms, stride, padding)
-    if together is not None:
-        target = d_rows if wants_rows else None
-        if isinstance(together, BandedFilters):
-            weight, d_weight = weights.of(together), weights.gradient_of(together, precision)
-            together.differentiate(rows, gradient, weight, d_weight, target, rectify)
-        else:
-            together.differentiate(rows, gradient, d_kernels, target, rectify)
-        return d_rows, weights.gradient().to(mix.dtype), d_kernels.to(kernels.dtype)
-    for stretch in _stretches(rows, functions, kernels, counts, supports, forms, stride, padding, gradient):
+    settings = Settings.unpack(packed)
+    d_rows = _blank_gradient(rows, functions, settings) if wants_rows else rows.new_empty(0)
+    weights = _Weights(mix, kernels)
+    for stretch in _stretches(rows, functions, settings, gradient):
+        weight, d_weight = weights.of(stretch), weights.gradient_of(stretch)
         for part in stretch.parts:
-            maps = stretch.crop(rows[part])
-            d_out = gradient[part].contiguous(memory_format=_LAST)
+            maps, d_out = stretch.crop(rows[part]), gradient[part].contiguous(memory_format=_LAST)
             target = stretch.crop(d_rows[part]) if wants_rows else None
-            if stretch.filters is not None:
-                weight, d_weight = weights.of(stretch.filters), weights.gradient_of(stretch.filters, precision)
-                stretch.filters.differentiate(maps, d_out, weight, d_weight, target, rectify)
-                continue
-            if stretch.dense is not None:
-                stretch.dense.differentiate(maps, d_out, stretch.crop_kernel(d_kernels), target, rectify)
-                continue
-            block = F.relu(maps) if rectify else maps
-            d_block, d_kernel, _ = torch.ops.aten.convolution_backward(
-                d_out, last_if_one(block), stretch.kernel, None, (stride, stride), (stretch.padding, stretch.padding),
-                (1, 1), False, (0, 0), 1, (wants_rows, True, False),
-            )  # fmt: skip
-            stretch.crop_kernel(d_kernels).add_(d_kernel)
-            if target is not None:
-                # Not a product with the mask: an infinite gradient times zero is no number.
-                target.copy_(d_block.masked_fill_(block <= 0, 0) if rectify else d_block)
-    return d_rows, weights.gradient().to(mix.dtype), d_kernels.to(kernels.dtype)
+            stretch.form.differentiate(maps, d_out, weight, d_weight, target, settings.rectify)
+    return d_rows, *weights.gradients()
 
 
 @_forward.register_fake
-def _(
-    rows: Tensor,
-    functions: Tensor,
-    mix: Tensor,
-    kernels: Tensor,
-    counts: list[int],
-    supports: list[int],
-    forms: list[int],
-    stride: int,
-    padding: int,
-    rectify: bool,
-) -> Tensor:
-    return _blank_output(rows, functions, mix, kernels, stride, padding)
+def _(rows: Tensor, functions: Tensor, mix: Tensor, kernels: Tensor, packed: list[int]) -> Tensor:
+    return _blank_output(rows, functions, mix, kernels, Settings.unpack(packed))
 
 
 @_backward.register_fake
@@ -199,12 +158,7 @@ def _(
     functions: Tensor,
     mix: Tensor,
     kernels: Tensor,
-    counts: list[int],
-    supports: list[int],
-    forms: list[int],
-    stride: int,
-    padding: int,
-    rectify: bool,
+    packed: list[int],
     wants_rows: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     d_rows = torch.empty_like(rows, memory_format=_LAST) if wants_rows else rows.new_empty(0)
@@ -212,55 +166,42 @@ def _(
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    rows, functions, mix, kernels, *ctx.settings = inputs
-    ctx.save_for_backward(rows, functions, mix, kernels)
+    *operands, ctx.packed = inputs
+    ctx.save_for_backward(*operands)
 
 
 def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    wants_rows, _, wants_mix, wants_kernels, *_ = ctx.needs_input_grad
-    d_rows, d_mix, d_kernels = _backward(gradient, *ctx.saved_tensors, *ctx.settings, wants_rows)
+    wants_rows, _, wants_mix, wants_kernels, _ = ctx.needs_input_grad
+    d_rows, d_mix, d_kernels = _backward(gradient, *ctx.saved_tensors, ctx.packed, wants_rows)
     return (
         d_rows if wants_rows else None,
         None,
         d_mix if wants_mix else None,
         d_kernels if wants_kernels else None,
-        *[None] * 6,
+        None,
     )
 
 
 _forward.register_autograd(_differentiate, setup_context=_keep)
 
 
-def _together(
-    rows: Tensor,
-    functions: Tensor,
-    kernels: Tensor,
-    counts: list[int],
-    forms: list[int],
-    stride: int,
-    padding: int,
-) -> BandedFilters | ToeplitzConvolution | None:
-    """What computes all stretches at once, where that is matrix products: fewer calls keep a GPU busier."""
-    if not multiplies_matrices(rows) or len(set(forms)) != 1 or not len(rows):
-        return None
-    form, size = _FORMS[forms[0]], (rows.shape[2], rows.shape[3])
-    if form == "separable":
-        return BandedFilters(functions, counts, size, stride, padding)
-    if form == "dense" and toeplitz.pays(rows.shape[1]):
-        return ToeplitzConvolution(kernels, counts, size, stride, padding)
-    return None
-
-
+@dataclass
 class _Stretch:
-    """The rows of one stream: how they are cut into blocks and which filters they see."""
+    """Rows of one stream, or of all streams at once: the blocks they are cut into and what convolves them.
 
-    def __init__(self, stream: int, rim: int, padding: int) -> None:
-        self.stream, self.rim = stream, rim
-        self.parts: list[slice] = []
-        self.padding, self.inset = max(0, padding - rim), max(0, rim - padding)
-        self.filters: _Filters | None = None
-        self.dense: DenseConvolution | None = None
-        self.kernel = torch.empty(0)
+    Attributes:
+        form: what convolves.
+        parts: the blocks.
+        stream: whose rows they are; None for all streams together, whose filters keep their rims.
+        rim: points of zeros around this stream's filters.
+        inset: pixels at the edge of the maps that filters without their rim do not read.
+    """
+
+    form: _Filters | _Dense
+    parts: list[slice]
+    stream: int | None = None
+    rim: int = 0
+    inset: int = 0
 
     def crop(self, maps: Tensor) -> Tensor:
         """The pixels that filters without their rim of zeros read."""
@@ -268,111 +209,110 @@ class _Stretch:
         return maps[..., inset:-inset, inset:-inset] if inset else maps
 
     def crop_kernel(self, kernels: Tensor) -> Tensor:
-        """This stream's kernel without its rim: [O, C, S, k, k] -> [O, C, k_s, k_s]."""
-        size = kernels.shape[-1]
-        return kernels[:, :, self.stream, self.rim : size - self.rim, self.rim : size - self.rim]
+        """This stream's kernel without its rim: [O, C, S, k, k] -> [O, C, k_s, k_s]; all of them where it is none's."""
+        inside = slice(self.rim, kernels.shape[-1] - self.rim)
+        return kernels if self.stream is None else kernels[:, :, self.stream, inside, inside]
 
 
-def _stretches(
-    rows: Tensor,
-    functions: Tensor,
-    kernels: Tensor,
-    counts: list[int],
-    supports: list[int],
-    forms: list[int],
-    stride: int,
-    padding: int,
-    outputs: Tensor,
-) -> Iterator[_Stretch]:
+def _stretches(rows: Tensor, functions: Tensor, settings: Settings, outputs: Tensor) -> Iterator[_Stretch]:
+    counts, supports, forms, stride, padding, _ = settings
     _, e, size = functions.shape
     _, channels, height, width = rows.shape
     out_channels, out_height, out_width = outputs.shape[1:]
+    if multiplies_matrices(rows) and len(set(forms)) == 1 and len(rows):
+        # Matrix products take all stretches at once: fewer calls keep a GPU busier.
+        form = _FORMS[forms[0]]
+        if form == "separable":
+            yield _Stretch(BandedFilters(functions, counts, (height, width), stride, padding), [slice(None)])
+            return
+        if form == "dense" and toeplitz.pays(channels):
+            yield _Stretch(ToeplitzConvolution(size, counts, (height, width), stride, padding), [slice(None)])
+            return
     compiled = compiled_filters_exist(rows)
     workspace = Workspace()
     start = 0
-    for stream, (count, support, form) in enumerate(zip(counts, supports, forms, strict=True)):
+    for stream, (count, support, index) in enumerate(zip(counts, supports, forms, strict=True)):
+        if not count:
+            continue
         rim = (size - support) // 2
-        stretch = _Stretch(stream, rim, padding)
-        limits, elsewhere = _BLOCK_BYTES, _BLOCK_BYTES_ELSEWHERE
-        # The numbers that a row is made into, and those of a kernel.
-        values, taps = channels * height * width, support**2
-        floor = 4
-        if _FORMS[form] == "dense":
-            stretch.kernel = last_if_one(stretch.crop_kernel(kernels).contiguous(memory_format=_LAST))
-            if compiled and pays(channels, out_channels, support, count):
-                stretch.dense = DenseConvolution(stretch.kernel, stride, stretch.padding)
-                values = 0  # it makes nothing beside its output: one block
+        outside, inset = max(0, padding - rim), max(0, rim - padding)
+        functions_s = functions[stream, :, rim : size - rim]
+        limits = _BLOCK_BYTES
+        computed: _Filters | _Dense
+        # `values` are the numbers that a row is made into, `taps` those of a kernel.
+        if _FORMS[index] == "dense":
+            narrow = compiled and pays(channels, out_channels, support, count)
+            computed = (DenseConvolution if narrow else LibraryConvolution)(stride, outside)
+            # What is compiled makes nothing beside its output: one block.
+            values, taps, floor = 0 if narrow else channels * height * width, support**2, 4
+        elif _FORMS[index] == "separable":
+            computed = (CompiledFilters if compiled else SeparableFilters)(functions_s, channels, stride, outside)
+            # All filtered maps at once, or those of one axis.
+            values, taps, floor = channels * e * out_width * (e * out_height if compiled else height), e**2, 2
         else:
-            functions_s = functions[stream, :, rim : size - rim]
-            taps, floor = e**2, 2
-            if _FORMS[form] == "separable":
-                # All filtered maps at once, or those of one axis.
-                values = channels * e * out_width * (e * out_height if compiled else height)
-                separable = CompiledFilters if compiled else SeparableFilters
-                stretch.filters = separable(functions_s, channels, stride, stretch.padding)
-            else:
-                fourier = CompiledFourierFilters if compiled else FourierFilters
-                inside = width - 2 * stretch.inset
-                stretch.filters = fourier(functions_s, inside, stride, stretch.padding, workspace)
-                limits = _FOURIER_BLOCK_BYTES
-                values = stretch.filters.products * out_height * (e * channels + out_channels)
-                taps = stretch.filters.products * e
-        limit = limits.get(rows.device.type, elsewhere)
+            fourier = CompiledFourierFilters if compiled else FourierFilters
+            computed = fourier(functions_s, width - 2 * inset, stride, outside, workspace)
+            limits = _FOURIER_BLOCK_BYTES
+            values = computed.products * out_height * (e * channels + out_channels)
+            taps, floor = computed.products * e, 2
+        limit = limits.get(rows.device.type, _BLOCK_BYTES_ELSEWHERE)
         # A kernel is read, and its gradient added, once a block: blocks must not be small beside it.
         least = floor * out_channels * channels * taps * rows.element_size()
         pieces = max(1, -(-count * max(1, values * rows.element_size()) // max(limit, least)))
         edges = [start + count * piece // pieces for piece in range(pieces + 1)]
-        stretch.parts = [slice(one, other) for one, other in pairwise(edges) if other > one]
+        parts = [slice(one, other) for one, other in pairwise(edges) if other > one]
         start += count
-        yield stretch
-
-
-def last_if_one(maps: Tensor) -> Tensor:
-    """Maps of one channel lie channels-first and channels-last at once; so strided they are taken for the latter."""
-    channels, height, width = maps.shape[1:]
-    if channels != 1 or not maps.is_contiguous():
-        return maps
-    return maps.as_strided(maps.shape, (height * width, 1, width, 1))
+        yield _Stretch(computed, parts, stream, rim, inset)
 
 
 class _Weights:
-    """The weight and its gradient as each kind of filters wants them."""
+    """The weight, the dense kernels and their gradients as each form wants them."""
 
-    def __init__(self, mix: Tensor) -> None:
-        self._mix = mix
+    def __init__(self, mix: Tensor, kernels: Tensor) -> None:
+        self._mix, self._kernels = mix, kernels
         self._arranged: dict[type[_Filters], Tensor] = {}
         self._gradients: dict[type[_Filters], Tensor] = {}
+        # Sums over blocks keep digits of float32 whatever the precision of the maps.
+        precision = torch.promote_types(kernels.dtype, torch.float32)
+        self._d_kernels = torch.zeros_like(kernels, dtype=precision, memory_format=torch.contiguous_format)
 
-    def of(self, filters: _Filters) -> Tensor:
-        kind = type(filters)
-        if kind not in self._arranged:
-            self._arranged[kind] = filters.arrange(self._mix)
-        return self._arranged[kind]
+    def of(self, stretch: _Stretch) -> Tensor:
+        """What convolves the stretch, to be read."""
+        form = stretch.form
+        if isinstance(form, _Dense):
+            kernel = stretch.crop_kernel(self._kernels)
+            return kernel if stretch.stream is None else last_if_one(kernel.contiguous(memory_format=_LAST))
+        if type(form) not in self._arranged:
+            self._arranged[type(form)] = form.arrange(self._mix)
+        return self._arranged[type(form)]
 
-    def gradient_of(self, filters: _Filters, dtype: torch.dtype) -> Tensor:
-        """To be added to."""
-        kind = type(filters)
-        if kind not in self._gradients:
-            self._gradients[kind] = torch.zeros_like(self.of(filters), dtype=dtype)
-        return self._gradients[kind]
+    def gradient_of(self, stretch: _Stretch) -> Tensor:
+        """Its gradient, to be added to."""
+        form = stretch.form
+        if isinstance(form, _Dense):
+            return stretch.crop_kernel(self._d_kernels)
+        if type(form) not in self._gradients:
+            self._gradients[type(form)] = torch.zeros_like(self._arranged[type(form)], dtype=self._d_kernels.dtype)
+        return self._gradients[type(form)]
 
-    def gradient(self) -> Tensor:
-        """[O, e, e, C], the sum over all kinds; zero where nothing was added."""
-        parts = [kind.gather(weights, self._mix.shape) for kind, weights in self._gradients.items()]
-        if len(parts) == 1:
-            return parts[0].contiguous()
-        return sum(parts, torch.zeros_like(self._mix, memory_format=torch.contiguous_format))
+    def gradients(self) -> tuple[Tensor, Tensor]:
+        """Of the weight [O, e, e, C], the sum over all forms, and of the kernels; zero where nothing was added."""
+        parts = [form.gather(weights, self._mix.shape) for form, weights in self._gradients.items()]
+        zeros = torch.zeros_like(self._mix, memory_format=torch.contiguous_format)
+        d_mix = parts[0].contiguous() if len(parts) == 1 else sum(parts, zeros)
+        return d_mix.to(self._mix.dtype), self._d_kernels.to(self._kernels.dtype)
 
 
-def _blank_output(rows: Tensor, functions: Tensor, mix: Tensor, kernels: Tensor, stride: int, padding: int) -> Tensor:
-    height, width = ((size + 2 * padding - functions.shape[-1]) // stride + 1 for size in rows.shape[-2:])
+def _blank_output(rows: Tensor, functions: Tensor, mix: Tensor, kernels: Tensor, settings: Settings) -> Tensor:
+    taps, stride, padding = functions.shape[-1], settings.stride, settings.padding
+    height, width = ((size + 2 * padding - taps) // stride + 1 for size in rows.shape[-2:])
     channels = (mix if mix.numel() else kernels).shape[0]
     return torch.empty(
         (rows.shape[0], channels, height, width), dtype=rows.dtype, device=rows.device, memory_format=_LAST
     )
 
 
-def _blank_gradient(rows: Tensor, functions: Tensor, supports: list[int], padding: int) -> Tensor:
+def _blank_gradient(rows: Tensor, functions: Tensor, settings: Settings) -> Tensor:
     # What a crop does not read keeps a gradient of zero.
-    unread = any((functions.shape[-1] - support) // 2 > padding for support in supports)
+    unread = any((functions.shape[-1] - support) // 2 > settings.padding for support in settings.supports)
     return (torch.zeros_like if unread else torch.empty_like)(rows, memory_format=_LAST)

@@ -30,53 +30,49 @@ class ToeplitzConvolution:
     """The convolution of all streams by dense kernels, a matrix for each stream.
 
     Args:
-        kernels: [O, C, S, k, k].
+        taps: k of the kernels.
         counts: rows of each stream; they follow one another.
         size: (H, W) of the maps in pixels.
         stride, padding: of the convolution, in pixels.
     """
 
-    def __init__(
-        self, kernels: Tensor, counts: Sequence[int], size: tuple[int, int], stride: int, padding: int
-    ) -> None:
-        self._kernels, self._stride, self._padding = kernels, stride, padding
-        taps = kernels.shape[-1]
+    def __init__(self, taps: int, counts: Sequence[int], size: tuple[int, int], stride: int, padding: int) -> None:
+        self._taps, self._stride, self._padding = taps, stride, padding
         # Zeros behind each line up to an aligned length.
         self._height, self._width = size[0], size[1] + -size[1] % ALIGNED
         self._seen = size[1]
         self._out = tuple((extent + 2 * padding - taps) // stride + 1 for extent in size)
-        self._places = _places(taps, size[1], self._width, stride, padding, kernels.device)
         ends = [end * self._out[0] for end in accumulate(counts)]
         self._stretches = list(pairwise([0, *ends]))
 
-    def convolve(self, maps: Tensor, target: Tensor, rectify: bool) -> None:
-        """Write the convolution of maps [R, C, H, W], or of their positive part, to `target` [R, O, H', W']."""
-        lines, matrices = self._lines(maps, rectify), self._matrices()
+    def convolve(self, maps: Tensor, kernels: Tensor, target: Tensor, rectify: bool) -> None:
+        """Write the convolution of maps [R, C, H, W] by kernels [O, C, S, k, k] to `target` [R, O, H', W']."""
+        lines, matrices = self._lines(maps, rectify), self._matrices(kernels)
         out = lines.new_empty(len(lines), matrices.shape[2])
         for (start, end), matrix in zip(self._stretches, matrices, strict=True):
             torch.mm(lines[start:end], matrix, out=out[start:end])
         target.copy_(out.reshape(len(maps), *self._out, -1).permute(0, 3, 1, 2))
 
     def differentiate(
-        self, maps: Tensor, d_out: Tensor, d_kernels: Tensor, target: Tensor | None, rectify: bool
+        self, maps: Tensor, d_out: Tensor, kernels: Tensor, d_kernels: Tensor, target: Tensor | None, rectify: bool
     ) -> None:
         """Add the gradient of the kernels to `d_kernels` [O, C, S, k, k], and write that of the maps to `target`."""
-        outs, channels, streams, taps, _ = self._kernels.shape
+        outs, channels, streams, taps, _ = kernels.shape
         gradient = d_out.permute(0, 2, 3, 1).reshape(len(maps) * self._out[0], -1)
         lines = self._lines(maps, rectify)
-        d_matrices = lines.new_empty(streams, self._rows, gradient.shape[1])
+        d_matrices = lines.new_empty(streams, lines.shape[1], gradient.shape[1])
         for (start, end), d_matrix in zip(self._stretches, d_matrices, strict=True):
             torch.mm(lines[start:end].T, gradient[start:end], out=d_matrix)
         # [S, k, W, C, W', O] -> [W W', S k C O], added up over the places where one tap stands.
         shape = (streams, taps, self._width, channels, self._out[1], outs)
         parts = d_matrices.to(d_kernels.dtype).reshape(shape).permute(2, 4, 0, 1, 3, 5)
-        stands = torch.arange(taps, device=maps.device)[:, None] == self._places.flatten()
+        stands = torch.arange(taps, device=maps.device)[:, None] == self._places(maps).flatten()
         sums = stands.to(parts.dtype) @ parts.reshape(stands.shape[1], -1)
         d_kernels.add_(sums.reshape(taps, streams, taps, channels, outs).permute(4, 3, 1, 2, 0))
         if target is None:
             return
         d_lines = torch.empty_like(lines)
-        for (start, end), matrix in zip(self._stretches, self._matrices(), strict=True):
+        for (start, end), matrix in zip(self._stretches, self._matrices(kernels), strict=True):
             torch.mm(gradient[start:end], matrix.T, out=d_lines[start:end])
         d_lines = d_lines.reshape(len(maps), self._out[0], taps, self._width, channels)
         d_maps = d_lines.new_zeros(len(maps), self._height + 2 * self._padding, self._width, channels)
@@ -90,17 +86,16 @@ class ToeplitzConvolution:
         """The k lines of pixels that each line of outputs reads: [R, C, H, W] -> [R H', k W C]."""
         values = (F.relu(maps) if rectify else maps).permute(0, 2, 3, 1)
         values = F.pad(values, (0, 0, 0, self._width - self._seen, self._padding, self._padding)).flatten(2)
-        return values.unfold(1, self._kernels.shape[-1], self._stride).transpose(2, 3).reshape(-1, self._rows)
+        return values.unfold(1, self._taps, self._stride).transpose(2, 3).reshape(len(maps) * self._out[0], -1)
 
-    @property
-    def _rows(self) -> int:
-        return self._kernels.shape[-1] * self._width * self._kernels.shape[1]
-
-    def _matrices(self) -> Tensor:
+    def _matrices(self, kernels: Tensor) -> Tensor:
         """[S, k W C, W' O]."""
-        spread = F.pad(self._kernels, (0, 1))[..., self._places]
+        spread = F.pad(kernels, (0, 1))[..., self._places(kernels)]
         # [O, C, S, k, W, W'] -> [S, k, W, C, W', O]
-        return spread.permute(2, 3, 4, 1, 5, 0).reshape(len(self._stretches), self._rows, -1)
+        return spread.permute(2, 3, 4, 1, 5, 0).flatten(4).flatten(1, 3)
+
+    def _places(self, like: Tensor) -> Tensor:
+        return _places(self._taps, self._seen, self._width, self._stride, self._padding, like.device)
 
 
 @lru_cache(maxsize=256)

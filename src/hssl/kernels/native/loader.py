@@ -18,7 +18,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,23 @@ class Geometry(ctypes.Structure):
     padding: int
     out_height: int
     out_width: int
+
+    @classmethod
+    def of(cls, maps: Tensor, size: int, stride: int, padding: int) -> Geometry:
+        """Of the convolution of maps [n, C, H, W] by kernels of `size` points."""
+        count, channels, height, width = maps.shape
+        outs = [(extent + 2 * padding - size) // stride + 1 for extent in (height, width)]
+        return cls(count, height, width, channels, stride, padding, *outs)
+
+
+@contextmanager
+def channels_last(target: Tensor) -> Iterator[Tensor]:
+    """Memory of `target` [n, C, H, W] for a kernel to write to: its own if channels lie last, else a copy's source."""
+    own = target.is_contiguous(memory_format=torch.channels_last)
+    memory = target if own else torch.empty_like(target, memory_format=torch.channels_last)
+    yield memory
+    if not own:
+        target.copy_(memory)
 
 
 def _pass(argument: Tensor | Geometry | int) -> Any:

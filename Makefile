@@ -58,7 +58,7 @@ format: install
 	$(BIN)/ruff format src tools tests tests_gpu browser_tests fault_tests
 
 # Results: hours on two CPU cores. What is done is not repeated; without the folder's records everything is made anew.
-DATA ?= $(or $(HSSL_DATA),../shared/data)
+DATA = $(or $(HSSL_DATA),$(error HSSL_DATA is not set: it names the folder with mnist, cifar10 and tiny-imagenet))
 REPRODUCE := $(BIN)/hssl reproduce
 
 # How short budgets came to their optimizer: 56 runs of about two minutes, measured on held-out training images.

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,17 +28,6 @@ def train(folder: Path, mode: str = "h-ssl", **changes: Any) -> list[str]:
 def evaluate(folder: Path) -> list[str]:
     """The words of an evaluation."""
     return ["evaluate", str(folder)]
-
-
-def started(words: Sequence[str]) -> "subprocess.Popen[str]":
-    """The command as a user starts it, from the interpreter's start on."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "hssl.cli", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
 
 
 class Forked:

@@ -1,14 +1,15 @@
 """Runs that are ended, killed, damaged or doubled, at many moments: they end the same, or are refused. Minutes long.
 
-Every random choice has a seed; when a process is hit is up to the machine all the same.
+Every random choice has a seed, and moments are told by what happens, not by the clock.
 """
 
+import os
 import platform
 import random
 import shutil
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +22,16 @@ import doom
 from hssl.errors import RunFolderError
 from hssl.training.checkpoint import load_checkpoint
 from hssl.training.module import SSLModule
-from runs import MODES, Forked, differences, evaluate, evaluation, finished, started, train
+from runs import MODES, Forked, differences, evaluate, evaluation, finished, train
+from waiting import until
 
-MOMENTS, STARTING, FLIPS = 10, 4, 150
+MOMENTS, FLIPS = 10, 150
 AFTERWARDS = {"evaluation__readout": "afterwards", "evaluation__readout_epochs": 1}
 # What is trained in each row of kills: every mode, and the frozen network that is finished by one write.
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {mode: (mode, {}) for mode in MODES}
 ROWS["frozen, readout afterwards"] = ("frozen", AFTERWARDS)
 KILLED = tuple(ROWS)
-# As long at work as in starting up.
+# More work than starting up.
 ROWS["long"] = ("h-ssl", {"trainer__epochs": 120})
 
 
@@ -67,77 +69,46 @@ def test_a_difference_would_be_found(whole: Callable[[str], Path], tmp_path: Pat
 
 @dataclass
 class Hit:
-    """A process that was told to end: when, counted from its first line in the later phase, and what came of it."""
+    """A process that asked itself to end: after how many calls of functions, and what came of it."""
 
-    phase: str
-    after: float
+    calls: int
     code: int
     said: str
 
 
-def _hears(process: "subprocess.Popen[str]") -> bool:
-    """Whether the process has a handler for SIGTERM; the system ends it before, when nothing has begun."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1], 16)
-    return bool(caught >> (signal.SIGTERM - 1) & 1)
-
-
-def _first_line(process: "subprocess.Popen[str]") -> str:
-    assert process.stderr is not None
-    return process.stderr.readline()
-
-
-def _hit(words: list[str], phase: str, after: float) -> Hit:
-    start, line = time.monotonic(), ""
-    process = started(words)
-    if phase == "at work":
-        line, start = _first_line(process), time.monotonic()
-    while not _hears(process) and process.poll() is None:
-        time.sleep(0.001)
-    time.sleep(max(0.0, start + after - time.monotonic()))
-    after = time.monotonic() - start
-    process.terminate()
-    _, said = process.communicate(timeout=300)
-    return Hit(phase, round(after, 2), process.returncode, line + said)
-
-
-def _lives(words: list[str]) -> dict[str, float]:
-    """How long a command starts up, until its first line, and how long it works."""
-    start = time.monotonic()
-    process = started(words)
-    _first_line(process)
-    first = time.monotonic()
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return {"starting": round(first - start, 2), "at work": round(time.monotonic() - first, 2)}
+def _hit(words: list[str], last: int, scratch: Path) -> Hit:
+    """At the `last`-th call; 0 for never."""
+    script, file = Path(__file__).with_name("ending.py"), scratch / "calls"
+    done = subprocess.run(
+        [sys.executable, str(script), str(last), str(file), *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return Hit(int(file.read_text()), done.returncode, done.stderr)
 
 
 def _hits(
-    words: Callable[[Path], list[str]], fresh: Callable[[int], Path], lives: dict[str, float]
-) -> list[tuple[Path, Hit]]:
-    """Moments spread over both phases of a command; one that comes after its end is tried again, earlier."""
+    words: Callable[[Path], list[str]], fresh: Callable[[int], Path], scratch: Path
+) -> tuple[int, list[tuple[Path, Hit]]]:
+    """How many calls the whole command makes, and ends that are spread over all of them."""
     chance = random.Random(5)
+    unhurt = _hit(words(fresh(MOMENTS)), 0, scratch)
+    assert unhurt.code == 0, unhurt.said
     found: list[tuple[Path, Hit]] = []
-    for phase, count in (("starting", STARTING), ("at work", MOMENTS - STARTING)):
-        for index in range(count):
-            moment = (index + chance.random()) / count
-            for _ in range(8):
-                folder = fresh(len(found))
-                hit = _hit(words(folder), phase, moment * lives[phase])
-                # It had done its work and was on its way out: nothing was left to end.
-                if hit.code not in (0, -signal.SIGTERM):
-                    break
-                moment *= 0.8
-            found.append((folder, hit))
-    return found
+    for index in range(MOMENTS):
+        last = round(0.95 * (index + chance.random()) / MOMENTS * unhurt.calls)
+        folder = fresh(index)
+        found.append((folder, _hit(words(folder), last, scratch)))
+    return unhurt.calls, found
 
 
-def _told(found: list[tuple[Path, Hit]], lives: dict[str, float]) -> dict[str, Any]:
-    moments = {phase: [hit.after for _, hit in found if hit.phase == phase] for phase in lives}
+def _told(calls: int, found: list[tuple[Path, Hit]]) -> dict[str, Any]:
     return {
         "moments": len(found),
-        "seconds": moments,
-        "of": lives,
+        "calls of functions": [hit.calls for _, hit in found],
+        "of": calls,
         "exit code 143": sum(hit.code == 143 for _, hit in found),
         "bit-equal endings": len(found),
     }
@@ -151,8 +122,7 @@ def test_sigterm_in_train(whole: Callable[[str], Path], tmp_path: Path, counted:
     def words(folder: Path) -> list[str]:
         return train(folder, **ROWS["long"][1])
 
-    lives = _lives(words(tmp_path / "first"))
-    found = _hits(words, fresh, lives)
+    calls, found = _hits(words, fresh, tmp_path)
     epochs = []
     for folder, hit in found:
         last = folder / "checkpoints" / "last.ckpt"
@@ -165,7 +135,7 @@ def test_sigterm_in_train(whole: Callable[[str], Path], tmp_path: Path, counted:
         assert differences(folder, whole("long")) == [], hit
     # Most of them came into the training itself.
     assert len({number for number in epochs if number > 0}) >= 3, epochs
-    counted["sigterm in train"] = {**_told(found, lives), "epochs that were done": epochs}
+    counted["sigterm in train"] = {**_told(calls, found), "epochs that were done": epochs}
 
 
 def test_sigterm_in_evaluate(whole: Callable[[str], Path], tmp_path: Path, counted: dict[str, Any]) -> None:
@@ -175,8 +145,7 @@ def test_sigterm_in_evaluate(whole: Callable[[str], Path], tmp_path: Path, count
         (tmp_path / str(index) / "evaluation.json").unlink()
         return tmp_path / str(index)
 
-    lives = _lives(evaluate(fresh(MOMENTS)))
-    found = _hits(evaluate, fresh, lives)
+    calls, found = _hits(evaluate, fresh, tmp_path)
     for folder, hit in found:
         assert hit.code == 143, hit
         assert "hssl: ended by SIGTERM; the same command measures it again" in hit.said, hit
@@ -185,7 +154,7 @@ def test_sigterm_in_evaluate(whole: Callable[[str], Path], tmp_path: Path, count
         assert evaluation(folder) is not None
         assert differences(folder, whole("h-ssl")) == [], hit
     counted["sigterm in evaluate"] = {
-        **_told(found, lives), "last thing told": [_stage(hit.said) for _, hit in found],
+        **_told(calls, found), "last thing told": [_stage(hit.said) for _, hit in found],
     }  # fmt: skip
 
 
@@ -228,26 +197,30 @@ def test_flipped_bits(whole: Callable[[str], Path], tmp_path: Path, counted: dic
 # -- two in one folder -------------------------------------------------------------------------------------------------
 
 
-def _slowly() -> None:
-    step = SSLModule.training_step
+def _held(go_on: Path) -> Callable[[], None]:
+    """Its first epoch done, it waits for a file."""
 
-    def slow(self: Any, *arguments: Any) -> Any:
-        time.sleep(0.5)
-        return step(self, *arguments)
+    def change() -> None:
+        step = SSLModule.training_step
 
-    SSLModule.training_step = slow  # type: ignore[method-assign]
+        def held(self: Any, *arguments: Any) -> Any:
+            if self.current_epoch > 0:
+                until(go_on.exists)
+            return step(self, *arguments)
+
+        SSLModule.training_step = held  # type: ignore[method-assign]
+
+    return change
 
 
 def test_two_in_one_folder(whole: Callable[[str], Path], tmp_path: Path, counted: dict[str, Any]) -> None:
     folder = tmp_path / "run"
-    first = Forked(train(folder), tmp_path / "first", _slowly)
-    limit = time.monotonic() + 60
-    while not (folder / "metrics.jsonl").exists():
-        assert time.monotonic() < limit, first.said
-        time.sleep(0.02)
+    first = Forked(train(folder), tmp_path / "first", _held(tmp_path / "go on"))
+    until((folder / "metrics.jsonl").exists)
     second = Forked(train(folder), tmp_path / "second")
     assert second.code() == 2, second.said
     assert f"process {first.pid} on {platform.node()}" in second.said
+    (tmp_path / "go on").touch()
     assert first.code() == 0, first.said
     # The control: once it is free the folder is taken again.
     third = Forked(train(folder), tmp_path / "third")

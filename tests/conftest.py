@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from hssl.paper.recipes import recipe
+from real_data import named_by
 from stand_in_engine import Engine
 
 torch.set_num_threads(1)
@@ -26,15 +27,6 @@ THOROUGH = {
     "training/test_ended_runs.py", "training/test_energy.py", "training/test_run_lock.py",
 }  # fmt: skip
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def _shared(name: str, variable: str) -> Path:
-    folder = Path(os.environ.get(variable, ROOT.parent / "shared" / name))
-    if not folder.is_dir():
-        pytest.fail(f"{folder} is missing: set {variable} to the folder with the {name} files these tests need")
-    return folder
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
@@ -46,15 +38,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def data_root() -> Path:
-    """The folder with mnist/, cifar10/ and tiny-imagenet/."""
-    return _shared("data", "HSSL_DATA")
+def data_set() -> Callable[[str], Path]:
+    """The folder of one of mnist, cifar10 and tiny-imagenet."""
+    return lambda name: named_by("HSSL_DATA", name)
 
 
 @pytest.fixture(scope="session")
 def reference_root() -> Path:
     """The folder with the numbers of the original implementation."""
-    return _shared("reference", "HSSL_REFERENCE")
+    return named_by("HSSL_REFERENCE")
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from hssl.cli import COMMANDS, main
 from hssl.config import Config
 from hssl.errors import DataError
 from stand_in_engine import Engine, refused
+from waiting import HANG_SECONDS
 
 
 def test_help_and_recipes_import_no_torch() -> None:
@@ -27,7 +28,7 @@ def test_help_and_recipes_import_no_torch() -> None:
         "heavy = {'torch', 'lightning', 'numpy', 'sklearn', 'matplotlib', 'datasets', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=HANG_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,9 @@ def test_the_console_script_answers_and_leaves_without_noise_when_its_reader_doe
     command = "set -o pipefail; " + f"'{sys.executable}' -m hssl.cli recipes | head -n 1; echo ${{PIPESTATUS[0]}}"
     # Unbuffered, so that the second line already meets a closed pipe.
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=HANG_SECONDS, env=environment
+    )
     first, code = done.stdout.splitlines()
     assert first.startswith("recipe")
     assert code in ("0", "141")

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from hssl.signals import Ended, code_of, endable
+from waiting import HANG_SECONDS, until
 
 PROGRAM = """
 import os, signal, sys, time, threading
@@ -21,16 +22,24 @@ def work():
 sys.exit(signals.endable(work, lambda number: print(f"ended by {{signals.name_of(number)}}", file=sys.stderr)))
 """
 
+# Whoever insists on the end waits until something was said.
+PATIENT = (
+    "said, insist = threading.Event(), signals._End._insist\n"
+    "    signals._End._insist = lambda self: (said.wait(), insist(self))\n    "
+)
 # What may be going on in the main thread.
-SIMPLE = "hit()\n    time.sleep(60)"
+SIMPLE = "hit()\n    time.sleep(600)"
 IN_ORDER = "try:\n        hit()\n    finally:\n        print('in order')"
 SECOND = "try:\n        hit()\n    finally:\n        hit()\n        print('in order')"
 LATER = "threading.Timer(0.3, hit).start()\n    threading.Event().wait()"
 FINALISED = (
-    "class Lost:\n        def __del__(self):\n            hit()\n            time.sleep(0)\n"
-    "    Lost()\n    print('not yet')\n    time.sleep(60)"
+    f"{PATIENT}class Lost:\n        def __del__(self):\n            hit()\n            time.sleep(0)\n"
+    "    Lost()\n    print('not yet')\n    said.set()\n    time.sleep(600)"
 )
-SWALLOWED = "try:\n        hit()\n    except BaseException:\n        pass\n    print('not yet')\n    time.sleep(60)"
+SWALLOWED = (
+    f"{PATIENT}try:\n        hit()\n    except BaseException:\n        pass\n"
+    "    print('not yet')\n    said.set()\n    time.sleep(600)"
+)
 REPLACED = "try:\n        hit()\n    except BaseException:\n        raise ImportError('no such thing') from None"
 DONE = "try:\n        hit()\n    except BaseException:\n        return 0"
 STUCK = "signals.GRACE = 0.5\n    try:\n        hit()\n    finally:\n        threading.Event().wait()"
@@ -40,7 +49,7 @@ def run(work: str, name: str = "SIGTERM", ignored: bool = False) -> tuple[int, s
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
         program = PROGRAM.format(signal=name, work=f"    {work}")
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG_SECONDS)
     finally:
         signal.signal(signal.SIGHUP, before)
     return done.returncode, done.stdout, done.stderr
@@ -74,7 +83,7 @@ def test_nothing_is_left_behind_in_the_process() -> None:
 
     def hit() -> int:
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
+        time.sleep(600)
         return 0
 
     assert endable(hit, words.append) == code_of(signal.SIGTERM) == 143
@@ -85,10 +94,7 @@ def test_nothing_is_left_behind_in_the_process() -> None:
         endable(lambda: 1 // 0, words.append)
     assert signal.getsignal(signal.SIGTERM) is before
     assert words == [signal.SIGTERM]
-    limit = time.monotonic() + 5
-    while any(thread.name == "ending" for thread in threading.enumerate()) and time.monotonic() < limit:
-        time.sleep(0.05)
-    assert not any(thread.name == "ending" for thread in threading.enumerate())
+    until(lambda: not any(thread.name == "ending" for thread in threading.enumerate()))
 
 
 def test_another_thread_has_no_handlers_to_set() -> None:

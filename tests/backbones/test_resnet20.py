@@ -13,6 +13,7 @@ from hssl.errors import ConfigurationError
 from hssl.groups import Group, Rotations, Scales, Translations
 from hssl.layers import PLAN_CHOICES, GroupConv2d, LiftingConv2d, PlanChoice, PointwiseConv2d, RowLayout
 from laws import PAPER_SCALES, TURNING, error, noise, turning_errors
+from waiting import HANG_SECONDS
 
 PLAIN = RowLayout((3,) * 6, interleaved=True)
 
@@ -190,5 +191,7 @@ for _ in range(6):
     network.maps(images).square().mean().backward()
 print("whole")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr

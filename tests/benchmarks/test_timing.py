@@ -1,10 +1,11 @@
 """Turns: A B A B, warm-ups apart, ratios round by round."""
 
-import time
+from collections.abc import Callable
 
 import pytest
 import torch
 
+from hssl.benchmarks import timing
 from hssl.benchmarks.timing import Turns, in_turns, summary
 
 CPU = torch.device("cpu")
@@ -34,9 +35,19 @@ def test_the_spread_is_the_quartiles_or_the_extremes() -> None:
     assert many.as_dict() == {"median": 3.0, "low": 2.0, "high": 4.0, "rounds": 5}
 
 
-def test_what_sleeps_is_slower() -> None:
-    turns = in_turns({"sleeps": lambda: time.sleep(0.02), "does not": lambda: None}, 3, CPU)
-    assert turns.median("sleeps") >= 0.02
-    assert turns.speedup("does not", over="sleeps").median > 1
+def test_each_contestant_is_timed_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def takes(seconds: float) -> Callable[[], None]:
+        def run() -> None:
+            nonlocal now
+            now += seconds
+
+        return run
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now)
+    turns = in_turns({"slow": takes(3.0), "fast": takes(1.5)}, 3, CPU)
+    assert turns.seconds == {"slow": (3.0,) * 3, "fast": (1.5,) * 3}
+    assert turns.speedup("fast", over="slow").median == 2
     with pytest.raises(KeyError):
         turns.median("nobody")

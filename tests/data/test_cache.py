@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from hssl.data.settings import DataSettings
 from hssl.data.split import ArrayPixels, Encoded, EncodedPixels, Split
 from hssl.errors import ConfigurationError, DataError
 from small_runs import write_images
+from waiting import until
 
 SIDE, COUNT = 16, 30
 
@@ -158,9 +158,14 @@ def test_a_killed_decoding_is_never_taken_for_a_whole_one(
     assert sorted(path.name for path in _entry(cache).iterdir()) == ["entry.json", "images.bin"]
 
 
-def _at_once(source: _Source, count: int = 3) -> list[int]:
+def _at_once(source: _Source, asking: list[bool], count: int = 3) -> list[int]:
     values: list[int] = []
-    threads = [threading.Thread(target=lambda: values.append(_value(source))) for _ in range(count)]
+
+    def ask() -> None:
+        asking.append(True)
+        values.append(_value(source))
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -169,8 +174,10 @@ def _at_once(source: _Source, count: int = 3) -> list[int]:
 
 
 def test_who_comes_second_waits_and_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = _Source(during=lambda: time.sleep(0.1))
-    assert _at_once(source) == [7] * 3
+    source, asking = _Source(), []
+    # The first one goes on once the others have asked too.
+    source.during = lambda: until(lambda: len(asking) == 3)
+    assert _at_once(source, asking) == [7] * 3
     assert source.calls == 1
 
     # The control: a file system without locks. Everybody decodes then, and all is well nevertheless.
@@ -179,8 +186,8 @@ def test_who_comes_second_waits_and_decodes_nothing(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     monkeypatch.setenv("HSSL_CACHE", os.environ["HSSL_CACHE"] + "/second")
-    source = _Source(during=lambda: time.sleep(0.1))
-    assert _at_once(source) == [7] * 3
+    source = _Source(during=threading.Barrier(3).wait)
+    assert _at_once(source, []) == [7] * 3
     assert source.calls == 3
 
 
@@ -320,11 +327,11 @@ def test_arrays_in_a_file_are_those_in_memory(fields: dict[str, object]) -> None
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "tiny-imagenet"])
-def test_the_real_sets_in_a_file_are_those_in_memory(data_root: Path, name: str) -> None:
+def test_the_real_sets_in_a_file_are_those_in_memory(data_set: Callable[[str], Path], name: str) -> None:
     fields = {"resolution": 32, "fit": "resize", "normalize": "standardize", "train_images": 400, "test_images": 200}
     _assert_equal(
         *(
-            load_data(DataSettings(name=name, root=str(data_root / name), store=store, **fields))
+            load_data(DataSettings(name=name, root=str(data_set(name)), store=store, **fields))
             for store in ("mapped", "memory")
         )
     )

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,9 +110,9 @@ def test_images_go_to_a_file_when_they_would_take_more_than_half_of_the_memory(
 
 @pytest.mark.parametrize(("name", "bytes_each"), [("cifar10", 3), ("folder", 3), ("mnist", 1)])
 def test_images_of_unknown_colour_count_as_coloured(
-    data_root: Path, name: str, bytes_each: int, monkeypatch: pytest.MonkeyPatch
+    data_set: Callable[[str], Path], name: str, bytes_each: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = str(data_root / (name if name != "folder" else "cifar10"))
+    root = str(data_set(name if name != "folder" else "cifar10"))
     fields = {"name": name, "root": root, "resolution": 32, "train_images": 30, "test_images": 10}
     for less, kind in ((0, ImageStore), (2, MappedStore)):
         available = 2 * 40 * 32 * 32 * bytes_each - less

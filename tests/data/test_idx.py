@@ -1,5 +1,6 @@
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,8 @@ def _load(root: Path, **fields: object) -> object:
     return load_data(DataSettings(name="folder", root=str(root), resolution=8, **fields))
 
 
-def test_mnist(data_root: Path) -> None:
-    data = load_data(DataSettings(name="mnist", root=str(data_root / "mnist")))
+def test_mnist(data_set: Callable[[str], Path]) -> None:
+    data = load_data(DataSettings(name="mnist", root=str(data_set("mnist"))))
     assert (len(data.train), len(data.test), data.channels, data.num_classes) == (60_000, 10_000, 1, 10)
     assert data.train.images.shape[1:] == (1, 29, 29)
     assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
@@ -46,8 +47,8 @@ def test_mnist(data_root: Path) -> None:
     assert data.train.class_names == tuple("0123456789")
 
 
-def test_mnist_statistics_are_the_well_known_ones(data_root: Path) -> None:
-    root = str(data_root / "mnist")
+def test_mnist_statistics_are_the_well_known_ones(data_set: Callable[[str], Path]) -> None:
+    root = str(data_set("mnist"))
     config = DataSettings(name="mnist", root=root, resolution=28, normalize="standardize", test_images=10)
     data = load_data(config)
     assert data.train.mean.item() == pytest.approx(0.1307, abs=5e-5)

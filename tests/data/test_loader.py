@@ -4,7 +4,6 @@ import itertools
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from hssl.data import Batch, BatchLoader, ImageStore, MappedStore, Store, loader
 from hssl.data.loader import made_ahead
 from hssl.errors import ConfigurationError, DataError
 from small_data import mapped
+from waiting import HANG_SECONDS, until
 
 
 def _store(count: int = 23, labels: bool = True) -> ImageStore:
@@ -329,11 +329,10 @@ def test_the_state_tells_of_the_batch_in_use_and_not_of_those_cut_ahead(ahead: i
     whole = _epoch(BatchLoader(_store(), 4, seed=2))
     loader = BatchLoader(_counting(), 4, seed=2, ahead=ahead)
     for step, batch in enumerate(loader):
-        end = time.monotonic() + 10
-        while _Counting.cut < min(step + 1 + ahead, 5) and time.monotonic() < end:
-            time.sleep(0.002)
+        cut = min(step + 1 + ahead, 5)
+        until(lambda cut=cut: _Counting.cut >= cut)  # type: ignore[misc]
         # The control: there is something that the state could have been taken in by.
-        assert _Counting.cut == min(step + 1 + ahead, 5)
+        assert _Counting.cut == cut
         assert batch.indices.tolist() == whole[step]
         state = loader.state_dict()
         assert (state["epoch"], state["next_batch"]) == ((0, step + 1) if step < 4 else (1, 0))
@@ -393,7 +392,6 @@ def test_an_error_of_the_file_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) 
 
 
 CPU = torch.device("cpu")
-PATIENCE_SECONDS = 10.0
 
 
 def _made_ahead(
@@ -404,13 +402,6 @@ def _made_ahead(
 
 def _full(number: int) -> tuple[torch.Tensor]:
     return (torch.full((3,), number),)
-
-
-def _soon(holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.002)
-    return holds()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 20])
@@ -433,10 +424,10 @@ def test_the_thread_is_so_many_batches_ahead_and_no_more(ahead: int) -> None:
     items = _made_ahead(make, 20, ahead)
     for taken in range(1, 6):
         next(items)
-        assert _soon(lambda wanted=taken + ahead: len(made) == wanted)
-        time.sleep(0.02)
+        until(lambda wanted=taken + ahead: len(made) >= wanted)  # type: ignore[misc]
         assert len(made) == taken + ahead
-    items.close()
+    items.close()  # and with it the thread
+    assert len(made) == 5 + ahead
 
 
 def test_batches_are_made_in_a_thread_of_its_own_while_one_is_used() -> None:
@@ -444,7 +435,7 @@ def test_batches_are_made_in_a_thread_of_its_own_while_one_is_used() -> None:
 
     def make(number: int) -> tuple[torch.Tensor]:
         # Cannot go on before the first batch is in use: whoever makes batches only when asked waits for ever.
-        assert not number or used.wait(PATIENCE_SECONDS)
+        assert not number or used.wait(HANG_SECONDS)
         return _full(threading.get_ident() != main)
 
     main = threading.get_ident()
@@ -507,7 +498,7 @@ def test_a_batch_that_was_used_is_not_kept_while_the_next_one_is_made() -> None:
     dropped = threading.Event()
 
     def make(number: int) -> tuple[torch.Tensor]:
-        assert not number or dropped.wait(PATIENCE_SECONDS)
+        assert not number or dropped.wait(HANG_SECONDS)
         return _full(number)
 
     items = _made_ahead(make, 3)
@@ -515,7 +506,7 @@ def test_a_batch_that_was_used_is_not_kept_while_the_next_one_is_made() -> None:
     used = weakref.ref(item)
     assert used() is not None
     del item
-    assert _soon(lambda: used() is None)
+    until(lambda: used() is None)
     dropped.set()
     items.close()
 
@@ -530,7 +521,9 @@ def test_a_program_ends_with_an_iteration_in_its_hands() -> None:
         "next(items)\n"
         "print('end')\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG_SECONDS, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 

@@ -16,6 +16,7 @@ from hssl.training import engine
 from hssl.training.engine import train
 from hssl.training.evaluate import evaluate_run
 from small_runs import Interrupted, StopAfter, checkpoint, metrics, same, tiny
+from waiting import HANG_SECONDS
 
 
 def _evaluation(folder: Path) -> dict[str, Any]:
@@ -73,7 +74,12 @@ def test_neither_an_epoch_nor_the_decoding_holds_the_images(tmp_path: Path) -> N
     script = Path(__file__).resolve().parent.parent / "memory_use.py"
     environment = os.environ | {"HSSL_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(
-        [sys.executable, script, tmp_path], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, script, tmp_path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
     )
     # Hundreds of megabytes, which would be kept for days.
     shutil.rmtree(tmp_path)

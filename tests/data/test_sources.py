@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,8 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
         load_data(DataSettings(name="folder"))
 
 
-def test_a_known_name_for_other_images_is_refused(data_root: Path) -> None:
-    root = data_root / "cifar10"
+def test_a_known_name_for_other_images_is_refused(data_set: Callable[[str], Path]) -> None:
+    root = data_set("cifar10")
     fields = {"resolution": 32, "train_images": 20, "test_images": 10}
     with pytest.raises(DataError, match=r"does not hold mnist[\s\S]*colour images of 10[\s\S]*folder-\* recipe"):
         _load(root, name="mnist", **fields)
@@ -84,13 +85,15 @@ def test_a_known_name_for_other_images_is_refused(data_root: Path) -> None:
     assert _load(root, name="mnist", grey=True, **fields).channels == 1
 
 
-def test_the_embedded_digits_lie_in_no_folder(data_root: Path) -> None:
+def test_the_embedded_digits_lie_in_no_folder(data_set: Callable[[str], Path]) -> None:
     with pytest.raises(ConfigurationError, match=r"embedded[\s\S]*folder-\*"):
-        _load(data_root / "mnist", name="digits")
+        _load(data_set("mnist"), name="digits")
 
 
-def test_the_home_folder_may_be_abbreviated(data_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "mine").symlink_to(data_root / "mnist")
+def test_the_home_folder_may_be_abbreviated(
+    data_set: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").symlink_to(data_set("mnist"))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(load_data(DataSettings(name="mnist", root="~/mine", train_images=10, test_images=10)).train) == 10
 

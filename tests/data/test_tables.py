@@ -1,5 +1,6 @@
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -501,9 +502,9 @@ def test_broken_metadata_declare_nothing(tmp_path: Path, metadata: bytes) -> Non
     assert _load(tmp_path).train.class_names == ("0", "1")
 
 
-def test_cifar10(data_root: Path) -> None:
+def test_cifar10(data_set: Callable[[str], Path]) -> None:
     config = DataSettings(
-        name="cifar10", root=str(data_root / "cifar10"), resolution=32, train_images=200, test_images=100
+        name="cifar10", root=str(data_set("cifar10")), resolution=32, train_images=200, test_images=100
     )
     data = load_data(config, seed=3)
     assert data.train.images.shape == (200, 3, 32, 32)
@@ -516,8 +517,8 @@ def test_cifar10(data_root: Path) -> None:
     assert not torch.equal(other.train.images, data.train.images)
 
 
-def test_every_row_of_cifar10_is_counted(data_root: Path) -> None:
-    root = data_root / "cifar10"
+def test_every_row_of_cifar10_is_counted(data_set: Callable[[str], Path]) -> None:
+    root = data_set("cifar10")
     source = read_parquet(root, find_parquet(root))
     assert (len(source.train), len(source.held_out[0])) == (50_000, 10_000)
     assert np.bincount(source.train.labels).tolist() == [5000] * 10
@@ -527,8 +528,8 @@ def test_every_row_of_cifar10_is_counted(data_root: Path) -> None:
         assert encoded.name.startswith(source.train.class_names[source.train.labels[row]] + "/")
 
 
-def test_tiny_imagenet(data_root: Path) -> None:
-    root = str(data_root / "tiny-imagenet")
+def test_tiny_imagenet(data_set: Callable[[str], Path]) -> None:
+    root = str(data_set("tiny-imagenet"))
     config = DataSettings(
         name="tiny-imagenet",
         root=root,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -267,9 +268,9 @@ def blobs(count: int, size: int) -> Tensor:
     return images
 
 
-def digits(data_root: Path, count: int) -> Tensor:
+def digits(data_set: Callable[[str], Path], count: int) -> Tensor:
     """The first MNIST test images, [count, 1, 32, 32] in 0 to 1."""
-    raw = gzip.decompress((data_root / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
+    raw = gzip.decompress((data_set("mnist") / "t10k-images-idx3-ubyte.gz").read_bytes())
     pixels = np.frombuffer(raw, np.uint8, count * 28 * 28, offset=16).reshape(count, 1, 28, 28)
     return nn.functional.pad(torch.from_numpy(pixels / np.float32(255)), (2, 2, 2, 2))
 
@@ -282,8 +283,8 @@ def scale_network(basis: BasisKind, resolution: int) -> ThreeLayer:
 
 
 @pytest.mark.parametrize("kind", ["blobs", "digits"])
-def test_the_scale_law_is_told_from_its_violations(kind: str, data_root: Path) -> None:
-    images = blobs(4, 29) if kind == "blobs" else digits(data_root, 4)
+def test_the_scale_law_is_told_from_its_violations(kind: str, data_set: Callable[[str], Path]) -> None:
+    images = blobs(4, 29) if kind == "blobs" else digits(data_set, 4)
     table = figures(scale_network("untruncated", images.shape[-1]), images)
     # Digits are two pixels thin: the round trip itself costs half of what is measured.
     share = 0.5 if kind == "blobs" else 0.8

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 _SBATCH = """
@@ -120,18 +119,8 @@ class FakeSlurm:
     def stop(self) -> None:
         """Kill whatever runs still."""
         (self.root / "mute").touch()
-        limit = time.monotonic() + 30
         while started := [task for task in self.alive if (self.root / "groups" / task).exists()]:
             for task in started:
                 with contextlib.suppress(ProcessLookupError):
                     self.signal(task, signal.SIGKILL)
             time.sleep(0.1)
-            assert time.monotonic() < limit
-
-
-def until(true: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait for something that another process does."""
-    limit = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.05)

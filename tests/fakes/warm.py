@@ -29,6 +29,11 @@ PLACES = {
 }
 """Where a process can be told to kill itself and its group, each the first time that it comes there."""
 
+KILL_AFTER = "KILL_AFTER"
+"""Kill at the N-th time that any of the processes opens, renames, removes or makes something in the grid's folder."""
+COUNTED_IN = "COUNTED_IN"
+"""A file, elsewhere, of as many bytes as there were such times."""
+
 NOT_ATOMIC = "NOT_ATOMIC"
 """Names a writer that writes into the file itself and is killed between two halves: a control."""
 FAIL = "FAIL"
@@ -134,6 +139,9 @@ def _do(place: str, words: list[str]) -> int:
     from hssl.runs import grid as reproduce
     from hssl.runs import run as cell
 
+    if COUNTED_IN in os.environ:
+        folder = words[1] if words[0] == "cell" else words[words.index("--out") + 1]
+        _count(folder, os.environ[COUNTED_IN], int(os.environ.get(KILL_AFTER, "0")))
     _prepare(os.environ.get(KILL_AT), os.environ.get(NOT_ATOMIC))
     if WITHOUT_LOCKS in os.environ:
         from hssl.training import run_folder
@@ -159,6 +167,18 @@ def _fail(*_: Any) -> Any:
 
 def _die() -> None:
     os.killpg(0, signal.SIGKILL)
+
+
+def _count(folder: str, file: str, last: int) -> None:
+    counter = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def heard(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("open", "os.rename", "os.remove", "os.mkdir") and str(arguments[0]).startswith(folder):
+            os.write(counter, b".")
+            if os.fstat(counter).st_size >= last > 0:
+                _die()
+
+    sys.addaudithook(heard)
 
 
 def _prepare(kill_at: str | None, not_atomic: str | None) -> None:

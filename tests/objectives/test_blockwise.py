@@ -17,6 +17,7 @@ from hssl.errors import ConfigurationError
 from hssl.objectives import OBJECTIVES, blockwise
 from hssl.objectives.blockwise import blockwise_log_denominators
 from naive_objectives import NAIVE
+from waiting import HANG_SECONDS
 
 Outcome = tuple[Tensor, ...]  # the value and both gradients
 NAMES = ("contrastive", "nt-xent")
@@ -296,7 +297,7 @@ MIB = 2**20
 def memory_of_a_step(*arguments: object) -> int:
     """Bytes by which one forward and backward pass raises the peak of a process that has made a small one before."""
     command = [sys.executable, "-c", STEP, *map(str, arguments)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=HANG_SECONDS).stdout)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from hssl.report.reproduction import write_reproduction
 from hssl.runs.record import read
 from hssl.runs.run import GridFolder
 from small_data import write_mnist
+from waiting import HANG_SECONDS
 
 FIELDS = {
     "trainer.epochs": 3, "trainer.batch_size": 16, "trainer.accelerator": "cpu", "trainer.precision": "32",
@@ -42,7 +42,7 @@ class Grids:
 
     base: Path
     server: Path
-    seconds: float
+    events: int = 0
 
     def words(self, folder: Path) -> list[str]:
         fields = [word for name, value in FIELDS.items() for word in (f"--{name}", str(value))]
@@ -63,22 +63,25 @@ class Grids:
     def finish(self, folder: Path, **environment: str) -> tuple[int, str]:
         """Its exit code and what it said."""
         process = self.start(folder, **environment)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=HANG_SECONDS)
         return process.returncode, said
 
-    def is_killed(self, folder: Path, after: float | None = None, **environment: str) -> bool:
-        """Whether it was killed, after so many seconds or by itself, before it came to its end."""
-        process = self.start(folder, **environment)
-        try:
-            process.communicate(timeout=120 if after is None else after)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-        return process.returncode == -signal.SIGKILL
+    def is_killed(self, folder: Path, **environment: str) -> bool:
+        """Whether it was killed, by itself, before it came to its end."""
+        return self.finish(folder, **environment)[0] == -signal.SIGKILL
+
+    def counting(self) -> dict[str, str]:
+        """The environment in which events are counted, from 0."""
+        self.counted.unlink(missing_ok=True)
+        return {warm.COUNTED_IN: str(self.counted)}
+
+    @property
+    def counted(self) -> Path:
+        return self.base / "events"
 
     @property
     def whole(self) -> Path:
-        """The grid that nothing happened to; it took `seconds`."""
+        """The grid that nothing happened to; it took so many `events`."""
         return self.base / "whole"
 
 
@@ -88,11 +91,10 @@ def grids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grids]:
     write_mnist(base / "data" / "mnist")
     server = warm.start(base / "server")
     try:
-        found = Grids(base, base / "server", 0.0)
-        start = time.monotonic()
-        code, said = found.finish(found.whole)
+        found = Grids(base, base / "server")
+        code, said = found.finish(found.whole, **found.counting())
         assert code == 0, said
-        yield replace(found, seconds=time.monotonic() - start)
+        yield replace(found, events=found.counted.stat().st_size)
     finally:
         server.kill()
         server.wait()
@@ -153,24 +155,24 @@ def faults(folder: Path, whole: Path, scratch: Path) -> list[str]:
 
 
 def test_killed_at_any_time_it_goes_on_and_ends_with_the_same(grids: Grids, tmp_path: Path) -> None:
-    """At every place that is dangerous, and at random moments over the time that a grid takes, in a random order."""
+    """At every place that is dangerous, and at random ones of all that a grid does to its folder, in a random order."""
     chance = random.Random(1)
     folder = tmp_path / "grid"
-    # Strata: the moments are spread over the whole of it.
-    moments = [(index + chance.random()) / RANDOM_KILLS for index in range(RANDOM_KILLS)]
-    plans: list[str | float] = [*warm.PLACES, *moments]
+    # Strata: they are spread over the whole of it. The last ones depend on who of the processes waited for whom.
+    at = [round(0.9 * (index + chance.random()) / RANDOM_KILLS * grids.events) for index in range(RANDOM_KILLS)]
+    plans: list[str | int] = [*warm.PLACES, *at]
     chance.shuffle(plans)
     for plan in plans:
-        how = {warm.KILL_AT: plan} if isinstance(plan, str) else {}
-        for _ in range(3):
-            after = None if isinstance(plan, str) else 0.9 * plan * grids.seconds
-            if grids.is_killed(folder, after, **how):
-                break
+
+        def killed(plan: str | int = plan) -> bool:
+            how = {warm.KILL_AT: plan} if isinstance(plan, str) else {warm.KILL_AFTER: str(plan), **grids.counting()}
+            return grids.is_killed(folder, **how)
+
+        if not killed():
             # What was left to do after the kills before did not come so far: once more from the beginning.
             assert faults(folder, grids.whole, tmp_path / "scratch") == []
             shutil.rmtree(folder)
-        else:
-            pytest.fail(f"nothing was killed at {plan}")
+            assert killed(), f"nothing was killed at {plan}"
         assert halves(folder) == [], plan
     code, said = grids.finish(folder)
     assert code == 0, said
@@ -253,7 +255,7 @@ def test_two_at_once_make_each_run_once(locks: bool, grids: Grids, tmp_path: Pat
     folder = tmp_path / "grid"
     environment = {} if locks else {warm.WITHOUT_LOCKS: "1"}
     both = [grids.start(folder, **environment) for _ in range(2)]
-    ends = [(process.communicate(timeout=120)[0], process.returncode) for process in both]
+    ends = [(process.communicate(timeout=HANG_SECONDS)[0], process.returncode) for process in both]
     once = starts(folder) == dict.fromkeys(RUNS, 1)
     assert once is locks
     if locks:

@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fakes.slurm import FakeSlurm, until
+from fakes.slurm import FakeSlurm
 from fakes.small_run import configuration
 from hssl.cli import main
 from hssl.errors import ConfigurationError, RunFolderError
@@ -20,6 +20,7 @@ from hssl.runs.run import GridFolder, make
 from hssl.runs.slurm import jobs_file, submit
 from hssl.runs.slurm_options import Resources
 from small_runs import metrics
+from waiting import until
 
 # Many: a signal must find the run at work on a slow machine too.
 EPOCHS = 150
@@ -233,9 +234,13 @@ def command(*words: str) -> list[str]:
 
 
 def test_the_command_submits_and_tells(
-    slurm: FakeSlurm, tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+    slurm: FakeSlurm,
+    tmp_path: Path,
+    data_set: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: Any,
 ) -> None:
-    monkeypatch.setenv("HSSL_DATA", str(data_root))
+    monkeypatch.setenv("HSSL_DATA", str(data_set("mnist").parent))
     (slurm.root / "hold").touch()
     out = tmp_path / "out"
     words = command("--launcher", "slurm", "--slurm.partition", "big", "--slurm.time=1-0", "--jobs", "3")

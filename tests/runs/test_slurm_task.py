@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import submitit
 
-from fakes.slurm import until
 from fakes.small_run import configuration
 from hssl.runs import slurm_task as module
 from hssl.runs.run import BUSY, GridFolder
 from hssl.runs.slurm_task import RunTask
+from waiting import until
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_checkpoint_stops_the_run(stubborn: bool, folder: GridFolder, monkeypa
     monkeypatch.setattr(module, "_STOP", 1.0)
     here = folder.path / "pid"
     deaf = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n" if stubborn else ""
-    made = task(folder, f"{deaf}open({str(here)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)", monkeypatch)
+    made = task(folder, f"{deaf}open({str(here)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)", monkeypatch)
     again: list[object] = []
 
     def put_out(*_: object) -> None:
@@ -100,7 +100,7 @@ def test_a_checkpoint_stops_the_run(stubborn: bool, folder: GridFolder, monkeypa
         signal.signal(signal.SIGUSR2, before)
         other.wait()
     pid = int(here.read_text())
-    until(lambda: not Path(f"/proc/{pid}").exists(), 5)
+    until(lambda: not Path(f"/proc/{pid}").exists())
     (submission,) = again
     assert isinstance(submission, submitit.helpers.DelayedSubmission)
     assert submission.function is made

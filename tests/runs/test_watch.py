@@ -1,7 +1,6 @@
 """What a terminal shows of a grid at work: its runs, how far they are and how much is left."""
 
 import io
-import time
 from pathlib import Path
 
 import pytest
@@ -89,7 +88,6 @@ def test_it_is_shown_where_somebody_looks_and_gone_at_the_end(terminal: bool, tm
     watch.started("a")
     with watch.shown(console):
         console.print("a line")
-        time.sleep(0.1)
     assert "a line" in stream.getvalue()
     assert ("to go" in stream.getvalue()) is terminal
     assert stream.getvalue().count("a line") == 1

@@ -2,8 +2,7 @@
 
 import json
 import sys
-import time
-from collections.abc import Callable
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +21,7 @@ from hssl.training.evaluate import evaluate_run
 from hssl.training.run_folder import RunFolder
 from small_runs import Interrupted, StopAfter, tiny
 from training.test_callbacks import PretendTrainer, end_epoch, journal_lines
+from waiting import until
 
 CPU = torch.device("cpu")
 
@@ -87,13 +87,12 @@ def test_a_counter_that_wraps_twice_is_looked_at_in_time(seconds: float, monkeyp
 def test_nobody_looks_once_the_meter_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0.01)
     turned = Turned(range=10_000)
+    before = set(threading.enumerate())
     meter = EnergyMeter([turned.counter])
     until(lambda: turned.looks >= 3)
+    (looking,) = set(threading.enumerate()) - before
     del meter
-    time.sleep(0.1)
-    seen = turned.looks
-    time.sleep(0.1)
-    assert turned.looks == seen
+    until(lambda: not looking.is_alive())
 
 
 def test_a_lost_counter_leaves_no_number_and_no_error() -> None:
@@ -283,10 +282,3 @@ def test_the_processes_of_a_run_add_up(
     end_epoch(journal, trainer, 0)
     assert journal_lines(folder)[0].get("joules") == told
     assert asked == ["sum"]
-
-
-def until(true: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.002)

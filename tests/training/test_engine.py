@@ -40,6 +40,7 @@ from small_runs import (
     tiny,
     write_images,
 )
+from waiting import HANG_SECONDS
 
 MODES = ("a-ssl", "h-ssl", "hybrid", "frozen", "supervised")
 
@@ -266,7 +267,7 @@ def test_killed_process_goes_on_bit_for_bit(finished: dict[str, Path], tmp_path:
     folder = tmp_path / "run"
     script = Path(__file__).parent.parent / "small_runs.py"
     killed = subprocess.run(
-        [sys.executable, str(script), "h-ssl", str(folder), "6"], capture_output=True, text=True, timeout=120
+        [sys.executable, str(script), "h-ssl", str(folder), "6"], capture_output=True, text=True, timeout=HANG_SECONDS
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert checkpoint(folder)["epoch"] == 0
@@ -763,7 +764,7 @@ def test_two_processes_train_as_one(streams: str, readout: str, tmp_path: Path) 
         [sys.executable, "-m", "hssl.cli", "train", "digits-rotation-hssl", "--budget", "smoke", *words],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=HANG_SECONDS,
         env={name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "WORLD_SIZE")},
     )
     assert two.returncode == 0, two.stderr

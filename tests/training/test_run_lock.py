@@ -25,7 +25,7 @@ from pathlib import Path
 from hssl.training.run_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -25,7 +25,7 @@ from hssl.backbones import (
     ThreeLayer,
     randomize_statistics,
 )
-from hssl.groups import BaseSpace, Group, GroupFeatures, Product, Rotations, StreamFeatures, Streams, Translations
+from hssl.groups import BaseSpace, Group, GroupFeatures, Product, Rotations, Streams, Translations
 from hssl.heads import Projector
 from hssl.layers import PlanChoice
 from hssl.objectives import OBJECTIVES
@@ -131,7 +131,7 @@ def both_losses(
     moved = [torch.stack([move(invert(g), row) for g, row in zip(branch, at_g0, strict=True)]) for branch in elements]
     parameters = [images_by.parameters(torch.tensor(branch)) for branch in elements]
 
-    def encode(images: Tensor, *asked: Streams) -> GroupFeatures | StreamFeatures:
+    def encode(images: Tensor, *asked: Streams) -> GroupFeatures:
         assert len(asked) == (streams == "sampled")
         features = network(images, *asked)
         return features.pool_space() if pool else features  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hssl.errors import ConfigurationError
-from hssl.groups import Group, GroupFeatures, Scales, StreamFeatures
+from hssl.groups import Group, GroupFeatures, Scales
 from hssl.layers import BasisKind, GroupConv2d, GroupPool, SpacePool
 
 
@@ -37,7 +37,7 @@ class Projector(nn.Sequential):
         super().__init__(*parts)
 
 
-def as_maps(features: GroupFeatures | StreamFeatures) -> Tensor:
+def as_maps(features: GroupFeatures) -> Tensor:
     """Whole features as readouts read them: [B, C, G, H, W], with G = 1 for positions alone, or [B, C, R] of rows."""
     values = features.values
     return values.unsqueeze(2) if values.ndim == 4 else values

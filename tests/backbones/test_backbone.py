@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hssl.backbones import (
     CIFAR10ResNet20,
@@ -32,6 +32,11 @@ NETWORKS: dict[str, tuple[Callable[..., SteerableBackbone], int, int, int]] = {
 # Folded streams are one stream turned, whatever the size and the filters: laws have to hold, and controls to fail, in
 # the plain formulation.
 PLANS: tuple[PlanChoice, ...] = ("plain", "auto")
+
+
+def values_of(network: Backbone) -> Callable[[Tensor], Tensor]:
+    """The network as a function to values, for images of any size."""
+    return lambda images: network.of_any_size(images).values
 
 
 def built(
@@ -66,7 +71,7 @@ def test_turns_and_mirrors_are_exact(
 ) -> None:
     group = TURNING[turning]()
     network = built(name, group, full_extent=full, dtype=dtype, plan=plan).train(training)
-    errors = turning_errors(network.maps, images_for(network, dtype=dtype), range(group.order))
+    errors = turning_errors(values_of(network), images_for(network, dtype=dtype), range(group.order))
     bound = BOUNDS[dtype]
     if plan == "auto" and training and dtype == torch.float32:
         # Folded rows of turned images are the same rows in another order, and BatchNorm adds them up in that order. On
@@ -87,9 +92,9 @@ def test_rounding_in_train_mode_is_that_of_the_batch_norm(turning: str, monkeypa
     group = TURNING[turning]()
     network = built("cifar10", group, dtype=torch.float32).train()
     images = images_for(network, dtype=torch.float32)
-    narrow = max(turning_errors(network.maps, images, range(group.order)))
+    narrow = max(turning_errors(values_of(network), images, range(group.order)))
     monkeypatch.setattr(GroupBatchNorm, "forward", wide)
-    assert max(turning_errors(network.maps, images, range(group.order))) <= 3e-6 < narrow
+    assert max(turning_errors(values_of(network), images, range(group.order))) <= 3e-6 < narrow
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -115,7 +120,7 @@ def test_the_refusal_is_right_at_every_size(name: str) -> None:
     network = built(name, Rotations(), plan="plain")
     legal_sizes = []
     for size in range(16, 34):
-        errors = turning_errors(network.maps, noise(1, network.in_channels, size, size), [1, 2, 3])
+        errors = turning_errors(values_of(network), noise(1, network.in_channels, size, size), [1, 2, 3])
         try:
             built(name, Rotations(), size)
         except SizeError:
@@ -163,10 +168,10 @@ def test_circular_shifts_are_exact(name: str, size: int, basis: str, plan: PlanC
     assert network.feature_group == Translations((side, side), stride=stride, circular=True)
     images = images_for(network, 1)
     for steps in ((1, 0), (0, 1), (1, 1), (side - 1, 2), (2, side - 1), (side // 2, side // 2)):
-        assert shift_error(network.maps, images, steps, stride) <= 1e-12
+        assert shift_error(values_of(network), images, steps, stride) <= 1e-12
     # The control: a pixel is less than a step.
     with torch.no_grad():
-        assert error(network.maps(images.roll(1, -1)), network.maps(images)) > 1e-2
+        assert error(values_of(network)(images.roll(1, -1)), values_of(network)(images)) > 1e-2
 
 
 def test_all_circular_shifts_of_one_network_are_exact() -> None:
@@ -188,7 +193,7 @@ def test_circular_networks_refuse_sizes_that_do_not_wrap(name: str, size: int) -
 @pytest.mark.parametrize("name", ["three-layer", "tiny-imagenet"])
 def test_circular_maps_smaller_than_the_padding_wrap_more_than_once(name: str) -> None:
     network = built(name, Translations(circular=True), 16, basis="untruncated")
-    assert shift_error(network.maps, images_for(network), (1, 0), NETWORKS[name][3]) <= 1e-12
+    assert shift_error(values_of(network), images_for(network), (1, 0), NETWORKS[name][3]) <= 1e-12
 
 
 def test_zero_padded_shifts_are_exact_off_the_border_and_not_at_it() -> None:
@@ -213,9 +218,9 @@ def test_with_extent_one_the_streams_are_one_network_on_turned_images(name: str,
     network = built(name, Rotations(), plan=plan)
     images = images_for(network, 1)
     with torch.no_grad():
-        z = network.maps(images)
+        z = values_of(network)(images)
         for quarter in range(4):
-            turned = network.maps(torch.rot90(images, -quarter, (-2, -1)))
+            turned = values_of(network)(torch.rot90(images, -quarter, (-2, -1)))
             assert error(z[:, :, quarter], torch.rot90(turned[:, :, 0], quarter, (-2, -1))) <= 1e-12
 
 
@@ -243,7 +248,7 @@ class NormByStream(nn.Module):
 def test_one_wrong_layer_is_seen(wrong: str) -> None:
     network = built("three-layer", Rotations(), plan="plain")
     images = images_for(network, 1)
-    assert max(turning_errors(network.maps, images, [1, 2, 3])) <= 1e-12
+    assert max(turning_errors(values_of(network), images, [1, 2, 3])) <= 1e-12
     assert isinstance(network, ThreeLayer)
     if wrong == "kernels":
         network.conv2.__class__ = Unturned
@@ -251,7 +256,7 @@ def test_one_wrong_layer_is_seen(wrong: str) -> None:
         network.norm2 = NormByStream(network.norm2.num_features).double()  # type: ignore[assignment]
         randomize_statistics(network, torch.Generator().manual_seed(0))
         network.eval()
-    assert min(turning_errors(network.maps, images, [1, 2, 3])) > 1e-2
+    assert min(turning_errors(values_of(network), images, [1, 2, 3])) > 1e-2
 
 
 @pytest.mark.parametrize("basis", ["sesn", "untruncated"])

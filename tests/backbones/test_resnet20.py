@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hssl.backbones import BasicBlock, CIFAR10ResNet20, ResNet20, TinyImageNetResNet20, randomize_statistics
+from hssl.backbones import CIFAR10ResNet20, ResNet20, TinyImageNetResNet20, randomize_statistics
+from hssl.backbones.resnet20 import block_of
 from hssl.errors import ConfigurationError
-from hssl.groups import Group, Rotations, Scales, Translations
-from hssl.layers import PLAN_CHOICES, GroupConv2d, LiftingConv2d, PlanChoice, PointwiseConv2d, RowLayout
+from hssl.groups import Group, GroupFeatures, Rotations, RowLayout, Scales, Translations
+from hssl.layers import PLAN_CHOICES, GroupConv2d, LiftingConv2d, PlanChoice, PointwiseConv2d
 from laws import PAPER_SCALES, TURNING, error, noise, turning_errors
 from waiting import HANG_SECONDS
 
@@ -74,7 +75,7 @@ def test_parameter_count(
 def test_the_block_is_exact(name: str, plan: PlanChoice, channels: tuple[int, int], stride: int, full: bool) -> None:
     group = TURNING[name]()
     torch.manual_seed(0)
-    block = BasicBlock(*channels, group, stride, extent=group.order if full else 1).double()
+    block = block_of(*channels, group, stride, extent=group.order if full else 1).double()
     block.conv1.plan = block.conv2.plan = plan
     randomize_statistics(block, torch.Generator().manual_seed(0))
     values = noise(2, 2, group.order, 9, 9)
@@ -83,18 +84,18 @@ def test_the_block_is_exact(name: str, plan: PlanChoice, channels: tuple[int, in
 
 
 def test_trap_7_a_stride_at_equal_width_has_a_skip_of_its_own() -> None:
-    block = BasicBlock(4, 4, Rotations(), stride=2)
+    block = block_of(4, 4, Rotations(), stride=2)
     assert block.shortcut is not None
     out = block(noise(2, 4, 4, 9, 9, dtype=torch.float32))
     assert out.shape == (2, 4, 4, 5, 5)
-    assert BasicBlock(4, 4, Rotations()).shortcut is None
-    assert BasicBlock(4, 6, Rotations()).shortcut is not None
+    assert block_of(4, 4, Rotations()).shortcut is None
+    assert block_of(4, 6, Rotations()).shortcut is not None
 
 
 @pytest.mark.parametrize(("out_channels", "stride"), [(2, 1), (3, 2)])
 def test_the_block_is_the_formula(out_channels: int, stride: int) -> None:
     """a = ReLU(BN(x)); out = conv2(ReLU(BN(conv1(a)))) + (x, or the pointwise convolution of a)."""
-    block = BasicBlock(2, out_channels, Rotations(), stride).double()
+    block = block_of(2, out_channels, Rotations(), stride).double()
     x = noise(2, 2, 4, 9, 9)
 
     def norm(values: torch.Tensor) -> torch.Tensor:
@@ -111,7 +112,7 @@ def test_the_block_is_the_formula(out_channels: int, stride: int) -> None:
 def test_the_block_on_rows_is_the_block_on_features(out_channels: int, stride: int, plan: PlanChoice) -> None:
     """Stream after stream, or image after image in the plain formulation."""
     torch.manual_seed(0)
-    block = BasicBlock(2, out_channels, Scales(PAPER_SCALES), stride).double()
+    block = block_of(2, out_channels, Scales(PAPER_SCALES), stride).double()
     randomize_statistics(block, torch.Generator().manual_seed(0))
     block.conv1.plan = block.conv2.plan = plan
     x = noise(3, 2, 6, 9, 9)
@@ -121,11 +122,10 @@ def test_the_block_on_rows_is_the_block_on_features(out_channels: int, stride: i
         rows = x.permute(2, 0, 1, 3, 4).flatten(0, 1).requires_grad_()
         given = rows.detach().clone()
         if plan == "plain":
-            out = block.rows(rows.reshape(6, 3, *rows.shape[1:]).transpose(0, 1).flatten(0, 1), PLAIN)
-            out = out.reshape(3, 6, *out.shape[1:]).transpose(1, 2)
+            interleaved = rows.reshape(6, 3, *rows.shape[1:]).transpose(0, 1).flatten(0, 1)
+            out = block(GroupFeatures.of_rows(interleaved, Scales(PAPER_SCALES), PLAIN)).values
         else:
-            out = block.rows(rows, RowLayout((3,) * 6))
-            out = out.reshape(6, 3, *out.shape[1:]).permute(1, 2, 0, 3, 4)
+            out = block(GroupFeatures.of_rows(rows, Scales(PAPER_SCALES), RowLayout((3,) * 6))).values
         assert error(out, expected) <= 1e-12
         weights = noise(*out.shape, seed=1)
         of_rows = torch.autograd.grad((out * weights).sum(), (rows, block.conv1.weight, block.norm1.bias))
@@ -188,7 +188,7 @@ torch.manual_seed(0)
 network = build_backbone(recipe("folder-translation-hssl", "smoke"), 3)
 images = torch.randn(32, 3, 64, 64)
 for _ in range(6):
-    network.maps(images).square().mean().backward()
+    network(images).values.square().mean().backward()
 print("whole")
 """
     done = subprocess.run(

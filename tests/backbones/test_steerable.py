@@ -15,7 +15,7 @@ from hssl.backbones import (
     randomize_statistics,
 )
 from hssl.errors import ConfigurationError, GroupError, SizeError
-from hssl.groups import Dihedral, Group, GroupFeatures, Rotations, Scales, StreamFeatures, Streams, Translations
+from hssl.groups import Dihedral, Group, GroupFeatures, Rotations, Scales, Streams, Translations
 from hssl.layers import PLAN_CHOICES, GroupConv2d, PlanChoice, SteerableConv2d
 from laws import PAPER_SCALES, error, noise, turning_errors
 
@@ -98,7 +98,8 @@ def test_some_streams_are_those_of_the_whole_computation(
     for elements in (None, ELEMENTS):
         images = images_for(network).requires_grad_()
         features = network(images) if elements is None else network(images, elements)
-        assert isinstance(features, GroupFeatures if elements is None else StreamFeatures)
+        assert isinstance(features, GroupFeatures)
+        assert (features.chosen is None) == (elements is None)
         bundles = (features.pool_space() if pooled else features).at(read)
         value = (bundles * noise(*bundles.shape, seed=3)).sum()
         outcomes.append({"bundles": bundles.detach(), **gradients(network, images, value)})
@@ -112,7 +113,7 @@ def test_what_is_named_in_advance_is_what_is_named_in_the_call(name: str) -> Non
     with torch.no_grad():
         named, given = network(images, Streams.of(ELEMENTS, 6)), network(images, ELEMENTS)
     assert torch.equal(named.values, given.values)
-    assert named.streams.counts == given.streams.counts == (2, 0, 1, 2, 0, 0)
+    assert named.chosen.counts == given.chosen.counts == (2, 0, 1, 2, 0, 0)
     assert len(given.values) == 5
 
 

@@ -10,7 +10,8 @@ from benchmarks.fake_results import ROWS
 from hssl.benchmarks import layers
 from hssl.benchmarks.layers import NETWORKS, cases, geometric_mean, group_of, measure
 from hssl.benchmarks.timing import Turns, in_turns
-from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, RowLayout, SteerableConv2d
+from hssl.groups import RowLayout
+from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, SteerableConv2d
 from laws import error
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from hssl.backbones import (
 from hssl.errors import GroupError
 from hssl.evaluation.equivariance import equivariance_report, relative_error
 from hssl.evaluation.strength import changes_nothing, strengths
-from hssl.groups import Dihedral, Exactness, Group, Rotations, Scales, Translations, Unstructured
+from hssl.groups import Dihedral, Exactness, Group, GroupFeatures, Rotations, Scales, Translations, Unstructured
 from hssl.layers import BasisKind, LiftingConv2d, SpatialStep
 
 DTYPES = [torch.float32, torch.float64]
@@ -224,9 +224,9 @@ def test_zero_padded_translations_are_held_off_the_border(
 class HalfStep(ThreeLayer):
     """Positions weighted unevenly: no translation law anywhere."""
 
-    def maps(self, images: Tensor) -> Tensor:
-        z = super().maps(images)
-        return z * torch.linspace(1, 2, z.shape[-1], dtype=z.dtype)
+    def leave(self, out: GroupFeatures) -> GroupFeatures:
+        z = super().leave(out)
+        return GroupFeatures(z.values * torch.linspace(1, 2, z.values.shape[-1], dtype=z.values.dtype), z.group)
 
 
 def test_uneven_positions_are_not_held_off_the_border() -> None:
@@ -308,8 +308,9 @@ def test_the_sesn_basis_keeps_the_image_but_not_always_the_stream() -> None:
 class Shuffled(ThreeLayer):
     """Streams in the wrong order: the law broken, and nothing else."""
 
-    def maps(self, images: Tensor) -> Tensor:
-        return super().maps(images).flip(2)
+    def leave(self, out: GroupFeatures) -> GroupFeatures:
+        z = super().leave(out)
+        return GroupFeatures(z.values.flip(2), z.group)
 
 
 def test_shuffled_streams_lose_to_the_wrong_stream() -> None:
@@ -325,8 +326,9 @@ def test_a_constant_does_not_flatter_the_scale_error() -> None:
     """Behind the last ReLU, where a constant changes nothing but the size of the features."""
 
     class Raised(ThreeLayer):
-        def maps(self, images: Tensor) -> Tensor:
-            return super().maps(images) + 10.0
+        def leave(self, out: GroupFeatures) -> GroupFeatures:
+            z = super().leave(out)
+            return GroupFeatures(z.values + 10.0, z.group)
 
     plain = scale_network("untruncated", 29)
     raised = Raised(plain.group, resolution=29, width=1 / 8, basis="untruncated")
@@ -360,8 +362,8 @@ class Lifted(Backbone):
     def spatial_steps(self) -> list[SpatialStep]:
         return [self.lift.spatial_step("lift")]
 
-    def maps(self, images: Tensor) -> Tensor:
-        return self.lift(images)[:, :, self.order]  # type: ignore[no-any-return]
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        return (lambda images: self.lift(images)[:, :, self.order],)
 
 
 def lifted_error(network: Backbone) -> tuple[float, float]:
@@ -421,8 +423,8 @@ class InNameOnly(Backbone):
     def spatial_steps(self) -> list[SpatialStep]:
         return []
 
-    def maps(self, images: Tensor) -> Tensor:
-        return self.inside.maps(images).mean((-2, -1))
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        return (lambda images: self.inside(images).pool_space().values,)
 
 
 def test_the_controls_measure_finds_structure() -> None:
@@ -440,17 +442,19 @@ def test_the_controls_measure_finds_structure() -> None:
 class Blind(ThreeLayer):
     """Features that differ by image and by nothing else: they obey every law with the identity."""
 
-    def maps(self, images: Tensor) -> Tensor:
-        maps = super().maps(images)
-        table = torch.rand(64, maps.shape[1], generator=torch.Generator().manual_seed(0)).to(maps)
-        return table[: len(maps)].reshape(len(maps), -1, *[1] * (maps.ndim - 2)).expand_as(maps)
+    def leave(self, out: GroupFeatures) -> GroupFeatures:
+        return unseeing(super().leave(out))
 
 
 class BlindControl(MLP):
-    def maps(self, images: Tensor) -> Tensor:
-        maps = super().maps(images)
-        table = torch.rand(64, maps.shape[1], generator=torch.Generator().manual_seed(0)).to(maps)
-        return table[: len(maps), :, None].expand_as(maps)
+    def leave(self, out: Tensor) -> GroupFeatures:
+        return unseeing(super().leave(out))
+
+
+def unseeing(z: GroupFeatures) -> GroupFeatures:
+    maps = z.values
+    table = torch.rand(64, maps.shape[1], generator=torch.Generator().manual_seed(0)).to(maps)
+    return GroupFeatures(table[: len(maps)].reshape(len(maps), -1, *[1] * (maps.ndim - 2)).expand_as(maps), z.group)
 
 
 GROUPS = [Rotations(), Dihedral(), Translations(circular=True), Scales((1.0, 1.25, 1.5))]

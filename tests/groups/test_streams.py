@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from hssl.errors import GroupError, SizeError
-from hssl.groups import Group, GroupFeatures, Product, Rotations, Scales, StreamFeatures, Streams, Translations
+from hssl.groups import Group, GroupFeatures, Product, Rotations, RowLayout, Scales, Streams, Translations
 from laws import TURNING, moved, noise
 
 ELEMENTS = torch.tensor([[2, 0], [2, 2], [0, 1]])
@@ -74,12 +74,17 @@ def test_tables_follow_to_a_device() -> None:
 # -- their features ----------------------------------------------------------------------------------------------------
 
 
-def sampled(whole: GroupFeatures, elements: Tensor, order: int) -> StreamFeatures:
+def sampled(whole: GroupFeatures, elements: Tensor, order: int) -> GroupFeatures:
     """Those streams of whole features."""
     streams = Streams.of(elements, order)
     rows = whole.values.reshape(*whole.values.shape[:2], order, *whole.values.shape[3:])
     stream_of_row = torch.repeat_interleave(torch.arange(order), torch.tensor(streams.counts))
-    return StreamFeatures(rows[streams.images, :, stream_of_row], streams, whole.group)
+    assert isinstance(whole.group, Product)
+    return of_streams(rows[streams.images, :, stream_of_row], streams, whole.group.first)
+
+
+def of_streams(rows: Tensor, streams: Streams, group: Group) -> GroupFeatures:
+    return GroupFeatures.of_rows(rows, group, RowLayout(streams.counts, chosen=streams))
 
 
 @pytest.mark.parametrize("first", [Rotations(), Scales((1.0, 1.5, 2.0))], ids=str)
@@ -109,13 +114,13 @@ def test_a_stream_that_was_not_computed_cannot_be_read() -> None:
 
 def test_gradients_reach_only_what_was_read() -> None:
     values = noise(5, 2).requires_grad_()
-    StreamFeatures(values, Streams.of(ELEMENTS, 4), Rotations()).at(torch.tensor([[2], [2], [0]])).sum().backward()
+    of_streams(values, Streams.of(ELEMENTS, 4), Rotations()).at(torch.tensor([[2], [2], [0]])).sum().backward()
     assert values.grad is not None
     assert values.grad[:, 0].tolist() == [0, 1, 0, 1, 1]
 
 
 def test_positions_of_another_shape_are_refused() -> None:
-    features = StreamFeatures(noise(5, 2), Streams.of(ELEMENTS, 4), Rotations())
+    features = of_streams(noise(5, 2), Streams.of(ELEMENTS, 4), Rotations())
     for positions in (torch.zeros(2, 1, dtype=torch.long), torch.zeros(3, dtype=torch.long)):
         with pytest.raises(SizeError, match="one ordered set of positions an example"):
             features.at(positions)
@@ -126,9 +131,9 @@ def test_positions_of_another_shape_are_refused() -> None:
 def test_without_positions_there_is_nothing_to_pool() -> None:
     streams = Streams.of(ELEMENTS, 4)
     with pytest.raises(GroupError, match="no positions"):
-        StreamFeatures(noise(5, 2), streams, Rotations()).pool_space()
+        of_streams(noise(5, 2), streams, Rotations()).pool_space()
     with pytest.raises(GroupError, match="no positions"):
-        StreamFeatures(noise(5, 2, 3, 3), streams, Rotations()).pool_space()
+        GroupFeatures(noise(5, 2, 4), Rotations()).pool_space()
 
 
 # -- groups whose streams are copies -----------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hssl.groups import Scales, Translations
+from hssl.groups import RowLayout, Scales, Translations
 from hssl.kernels.dense_convolution import DenseConvolution, pays
-from hssl.layers import LiftingConv2d, RowLayout
+from hssl.layers import LiftingConv2d
 from laws import BOUNDS, PAPER_SCALES, error, noise, randomize
 
 _LAST = torch.channels_last

@@ -76,9 +76,9 @@ def test_positions_are_taken_before_the_product(
 
     conv2d = F.conv2d
     monkeypatch.setattr(F, "conv2d", watched)
-    out = layer.rows(rows)
+    out = layer._rows(rows)
     found = out, *torch.autograd.grad(out.square().sum(), (rows, layer.weight))
     assert strides == [1]
     for one, other in zip(found, wanted, strict=True):
         assert error(one, other) <= 1e-12
-    assert error(layer.rows(rows.roll(1, -1)), strided) > 1e-2
+    assert error(layer._rows(rows.roll(1, -1)), strided) > 1e-2

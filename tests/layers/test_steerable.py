@@ -9,14 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hssl.errors import SizeError
-from hssl.groups import Rotations, Scales
+from hssl.groups import Rotations, RowLayout, Scales
 from hssl.layers import (
     PLAN_CHOICES,
     PLANS,
     GroupConv2d,
     LiftingConv2d,
     PlanChoice,
-    RowLayout,
     SteerableConv2d,
     hermite_gauss_basis,
 )

@@ -16,7 +16,6 @@ from hssl.groups import (
     GroupFeatures,
     Rotations,
     Scales,
-    StreamFeatures,
     Streams,
     Translations,
 )
@@ -109,7 +108,7 @@ def test_sampled_streams_give_the_bundles_of_all_streams(mode: str, group: Group
     pairs = few.draw(16, torch.Generator().manual_seed(0))
     computed: list[int] = []
 
-    def encode(inputs: Tensor, *streams: Streams) -> GroupFeatures | StreamFeatures:
+    def encode(inputs: Tensor, *streams: Streams) -> GroupFeatures:
         features = network(inputs, *streams)
         computed.append(len(features.values) if streams else features.values.shape[0] * group.order)
         return features.pool_space()  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
 from .backbone import Backbone as Backbone
 from .backbone import randomize_statistics as randomize_statistics
-from .resnet20 import BasicBlock as BasicBlock
+from .block import BasicBlock as BasicBlock
 from .resnet20 import CIFAR10ResNet20 as CIFAR10ResNet20
 from .resnet20 import ResNet20 as ResNet20
 from .resnet20 import TinyImageNetResNet20 as TinyImageNetResNet20

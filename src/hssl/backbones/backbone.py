@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hssl.backbones.settings import BackboneSettings
 from hssl.errors import ConfigurationError, SizeError
-from hssl.groups import Group, GroupFeatures, Product, Translations
+from hssl.groups import Group, GroupFeatures, Product, Streams, Translations
 from hssl.heads import PooledReadout, Projector
 from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, SpatialStep, check_size, legal_sizes
 from hssl.layers.sizes import output_size, total_stride
@@ -61,8 +61,59 @@ class Backbone(nn.Module, ABC):
         return PooledReadout(self.channels, classes)
 
     @abstractmethod
-    def maps(self, images: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> values [B, C', *feature_group.axes] (a group axis of one may be kept)."""
+    def stages(self) -> Sequence[Callable[[Any], Any]]:
+        """The network piece by piece: the first takes images, as `enter` gives them, each other what the one before
+        gave, and the last one gives the features, or values [B, C', *feature_group.axes].
+
+        A loss may be attached to any of them; cut from each other (`GroupFeatures.detach`) they learn by themselves.
+        """
+
+    def enter(self, images: Tensor, elements: Streams | Tensor | None = None) -> Any:
+        """Images [B, C, H, W] as the first stage takes them, for all streams or those that are named for each image.
+
+        Raises:
+            ConfigurationError: elements of a network whose streams cannot be computed one without the other.
+        """
+        if elements is not None:
+            raise ConfigurationError(
+                f"the streams of this {type(self).__name__} mix: none can be computed without the others",
+                got="elements",
+                hint="leave elements out (views.streams all)",
+            )
+        return images
+
+    def leave(self, out: Any) -> GroupFeatures:
+        """What the last stage gave -> features that anybody can read."""
+        if isinstance(out, GroupFeatures):
+            return out
+        group = self.feature_group
+        positions = group.second if isinstance(group, Product) else group
+        if isinstance(positions, Translations) and tuple(out.shape[-2:]) != positions.axes:
+            size = (out.shape[-2], out.shape[-1])
+            positions = Translations(size, stride=positions.stride, circular=positions.circular)
+            group = Product(group.first, positions) if isinstance(group, Product) else positions
+        return GroupFeatures(out.reshape(*out.shape[:2], *group.axes), group)
+
+    def forward(self, images: Tensor, elements: Streams | Tensor | None = None) -> GroupFeatures:
+        """f(x): images [B, C, H, W] -> all features, or those of the streams that are named for each image.
+
+        Args:
+            images: of the size that the network was built for.
+            elements: int64 [B, V], indices of the group axis, or the `Streams` made from them; None for all.
+
+        Raises:
+            SizeError: images of another size or number of channels than the network was built for.
+            ConfigurationError: elements of a network whose streams cannot be computed one without the other.
+        """
+        self._check_images(images)
+        return self.of_any_size(images, elements)
+
+    def of_any_size(self, images: Tensor, elements: Streams | Tensor | None = None) -> GroupFeatures:
+        """`forward` for images of another size than the network was built and checked for."""
+        z = self.enter(images, elements)
+        for stage in self.stages():
+            z = stage(z)
+        return self.leave(z)
 
     @abstractmethod
     def spatial_steps(self) -> Sequence[SpatialStep]:
@@ -91,16 +142,6 @@ class Backbone(nn.Module, ABC):
         positions = Translations((size, size), stride=total_stride(steps), circular=self.group.circular)
         plain = isinstance(self.group, Translations)
         self.feature_group = positions if plain else Product(self.group.filter_group, positions)
-
-    def forward(self, images: Tensor) -> GroupFeatures:
-        """f(x): images [B, C, H, W] -> GroupFeatures [B, C', *feature_group.axes].
-
-        Raises:
-            SizeError: images of another size or number of channels than the network was built for.
-        """
-        self._check_images(images)
-        values = self.maps(images)
-        return GroupFeatures(values.reshape(*values.shape[:2], *self.feature_group.axes), self.feature_group)
 
     def _check_images(self, images: Tensor) -> None:
         expected = (self.in_channels, self.resolution, self.resolution)

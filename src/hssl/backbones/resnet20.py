@@ -3,67 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from hssl.backbones.backbone import scaled
+from hssl.backbones.block import BasicBlock
 from hssl.backbones.settings import BackboneSettings, CIFAR10ResNet20Settings, TinyImageNetResNet20Settings
 from hssl.backbones.steerable import SteerableBackbone
 from hssl.errors import ConfigurationError
-from hssl.groups import Group
-from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, PointwiseConv2d, RowLayout, SpatialStep
+from hssl.groups import Group, GroupFeatures
+from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, GroupReLU, LiftingConv2d, PointwiseConv2d, SpatialStep
 
 
-class BasicBlock(nn.Module):
-    """Pre-activation residual block (Sosnovik et al. 2020): a = ReLU(BN(x)); out = conv2(ReLU(BN(conv1(a)))).
+def block_of(
+    in_channels: int, out_channels: int, group: Group, stride: int = 1, basis: BasisKind = "sesn", extent: int = 1
+) -> BasicBlock:
+    """A residual block of steerable layers: kernels of 7 pixels, effective size 3."""
 
-    The skip is x itself where shape stays, else a pointwise convolution of a. [B, C, G, H, W] -> [B, O, G, H', W'].
-    """
+    def conv(channels: int, stride: int) -> GroupConv2d:
+        return GroupConv2d(channels, out_channels, 7, 3, group, stride=stride, padding=3, basis=basis, extent=extent)
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        group: Group,
-        stride: int = 1,
-        basis: BasisKind = "sesn",
-        extent: int = 1,
-    ) -> None:
-        super().__init__()
-        self.norm1 = GroupBatchNorm(in_channels)
-        self.conv1 = GroupConv2d(
-            in_channels, out_channels, 7, 3, group, stride=stride, padding=3, basis=basis, extent=extent
-        )
-        self.norm2 = GroupBatchNorm(out_channels)
-        self.conv2 = GroupConv2d(out_channels, out_channels, 7, 3, group, padding=3, basis=basis, extent=extent)
-        # A stride changes the shape as a width does: looking at the channels alone would add maps of two sizes.
-        changes = stride != 1 or in_channels != out_channels
-        self.shortcut = PointwiseConv2d(in_channels, out_channels, group, stride=stride) if changes else None
-        self.relu = nn.ReLU()
-
-    def spatial_steps(self, name: str) -> Iterator[SpatialStep]:
-        """Its layers in the order of the path; the shortcut reads what conv1 reads."""
-        yield self.conv1.spatial_step(f"{name}.conv1")
-        if self.shortcut is not None:
-            yield self.shortcut.spatial_step(f"{name}.shortcut", beside=True)
-        yield self.conv2.spatial_step(f"{name}.conv2")
-
-    def rows(self, rows: Tensor, layout: RowLayout) -> Tensor:
-        """[R, C, H, W] -> [R, O, H', W']."""
-        a = self.norm1(rows)
-        if self.shortcut is not None:
-            a = self.relu(a)
-        inside = self.norm2(self.conv1.rows(a, layout, rectify=self.shortcut is None))
-        out = self.conv2.rows(inside, layout, rectify=True)
-        return (rows if self.shortcut is None else self.shortcut.rows(a, layout)) + out
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, G, H, W] -> [B, O, G, H', W']."""
-        a = self.relu(self.norm1(x))
-        out = self.conv2(self.relu(self.norm2(self.conv1(a))))
-        return (x if self.shortcut is None else self.shortcut(a)) + out  # type: ignore[no-any-return]
+    # A stride changes the shape as a width does: looking at the channels alone would add maps of two sizes.
+    changes = stride != 1 or in_channels != out_channels
+    return BasicBlock(
+        GroupBatchNorm(in_channels), conv(in_channels, stride), GroupBatchNorm(out_channels), conv(out_channels, 1),
+        PointwiseConv2d(in_channels, out_channels, group, stride=stride) if changes else None,
+    )  # fmt: skip
 
 
 class ResNet20(SteerableBackbone):
@@ -106,15 +73,15 @@ class ResNet20(SteerableBackbone):
         self.lift = LiftingConv2d(in_channels, lifted, 7, 7, group, padding=3, basis=basis)
         self.stem = GroupConv2d(lifted, stem, 7, 3, group, padding=3, basis=basis, extent=extent)
         self.norm = GroupBatchNorm(stem)
-        self.relu = nn.ReLU()
+        self.relu = GroupReLU()
         stages: list[BasicBlock] = []
         channels = stem
         for stage_width, stride in zip(widths, strides, strict=True):
             for index in range(blocks):
                 out = scaled(stage_width, width)
-                stages.append(BasicBlock(channels, out, group, stride if index == 0 else 1, basis, extent))
+                stages.append(block_of(channels, out, group, stride if index == 0 else 1, basis, extent))
                 channels = out
-        self.blocks = nn.ModuleList(stages)
+        self.blocks, self.blocks_a_stage = nn.ModuleList(stages), blocks
         self.channels = channels
         self._reset_parameters()
         self._check_and_bind(resolution)
@@ -132,12 +99,22 @@ class ResNet20(SteerableBackbone):
             steps.extend(block.spatial_steps(f"blocks.{index}"))
         return steps
 
-    def rows(self, rows: Tensor, layout: RowLayout) -> Tensor:
-        z: Tensor = self.relu(self.norm(self.stem.rows(self.lift.rows(rows, layout), layout)))
-        for block in self.blocks:
-            assert isinstance(block, BasicBlock)
-            z = block.rows(z, layout)
-        return z
+    def stages(self) -> Sequence[Callable[[GroupFeatures], GroupFeatures]]:
+        return self.enter_group, *(self._stage(index) for index in range(len(self.blocks) // self.blocks_a_stage))
+
+    def enter_group(self, x: GroupFeatures) -> GroupFeatures:
+        """Images to features: lifting and the first group convolution."""
+        return self.relu(self.norm(self.stem(self.lift(x))))
+
+    def _stage(self, index: int) -> Callable[[GroupFeatures], GroupFeatures]:
+        blocks = self.blocks[index * self.blocks_a_stage : (index + 1) * self.blocks_a_stage]
+
+        def stage(z: GroupFeatures) -> GroupFeatures:
+            for block in blocks:
+                z = block(z)
+            return z
+
+        return stage
 
 
 class CIFAR10ResNet20(ResNet20):

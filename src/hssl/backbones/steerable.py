@@ -1,22 +1,20 @@
-"""Backbones of steerable layers: computed on rows, whole or only the streams that are read."""
+"""Backbones of steerable layers: all streams are computed, or only those that are read."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from hssl.backbones.backbone import Backbone
 from hssl.backbones.settings import BackboneSettings, SteerableSettings
 from hssl.errors import ConfigurationError
-from hssl.groups import Group, GroupFeatures, StreamFeatures, Streams
-from hssl.layers import PLAN_CHOICES, GroupConv2d, PlainConv2d, PlanChoice, RowLayout, SteerableConv2d
+from hssl.groups import Group, GroupFeatures, RowLayout, Streams
+from hssl.layers import PLAN_CHOICES, GroupConv2d, PlainConv2d, PlanChoice, SteerableConv2d
 
 
 class SteerableBackbone(Backbone):
-    """A network of lifting and group convolutions; subclasses say in `rows` how one row passes it.
+    """A network of lifting and group convolutions.
 
     Streams never mix where every extent is 1, so f(x) can be computed for chosen streams of each image alone: the
     convolutions, the gradients and, in eval mode, the features are those of the whole computation. In train mode
@@ -41,13 +39,6 @@ class SteerableBackbone(Backbone):
         network = cls(group, in_channels=in_channels, resolution=resolution, full_extent=full_extent, **settings)
         network.plan = plan
         return network
-
-    @abstractmethod
-    def rows(self, rows: Tensor, layout: RowLayout) -> Tensor:
-        """Image rows [R, C, H, W] -> feature rows [R, C', H', W'].
-
-        In the plain formulation (`layout.interleaved`) the first layer takes the images themselves, [B, C, H, W].
-        """
 
     @property
     def plan(self) -> PlanChoice:
@@ -76,24 +67,21 @@ class SteerableBackbone(Backbone):
             return True  # materialised
         return any(layer.plan == "plain" or not layer.plannable for layer in self._steerable())
 
-    @overload
-    def forward(self, images: Tensor, elements: None = None) -> GroupFeatures: ...
-    @overload
-    def forward(self, images: Tensor, elements: Streams | Tensor) -> StreamFeatures: ...
-    def forward(self, images: Tensor, elements: Streams | Tensor | None = None) -> GroupFeatures | StreamFeatures:
-        """f(x): images [B, C, H, W] -> all features, or those of the streams that are named for each image.
+    def enter(self, images: Tensor, elements: Streams | Tensor | None = None) -> GroupFeatures:
+        group, batch = self.group, len(images)
+        chosen = None if elements is None else self._streams(elements, batch)
+        if self._plain:
+            # The slow twin computes all of them; `leave` chooses.
+            return GroupFeatures.of_images(images, group, RowLayout((batch,) * group.streams, True, chosen))
+        counts = (batch,) * group.streams if chosen is None else chosen.counts
+        if group.folds:
+            return GroupFeatures.of_images(images, group, RowLayout((sum(counts),), chosen=chosen, moved=counts))
+        return GroupFeatures.of_images(images, group, RowLayout(counts, chosen=chosen))
 
-        Args:
-            images: of the size that the network was built for.
-            elements: int64 [B, V], indices of the group axis, or the `Streams` made from them; None for all.
+    def leave(self, out: GroupFeatures) -> GroupFeatures:
+        return out.choose(out.chosen) if out.chosen is not None and out.layout.interleaved else out
 
-        Raises:
-            SizeError: images of another size or number of channels than the network was built for.
-            ConfigurationError: elements of a network whose streams mix.
-        """
-        if elements is None:
-            return super().forward(images)
-        self._check_images(images)
+    def _streams(self, elements: Streams | Tensor, batch: int) -> Streams:
         if not self.separate_streams:
             raise ConfigurationError(
                 f"the streams of this {type(self).__name__} mix: none can be computed without the others",
@@ -101,40 +89,9 @@ class SteerableBackbone(Backbone):
                 hint="leave elements out (views.streams all), or build the network without full_extent",
             )
         streams = elements if isinstance(elements, Streams) else Streams.of(elements, self.group.streams)
-        if len(streams.slots) != len(images) or streams.order != self.group.streams:
+        if len(streams.slots) != batch or streams.order != self.group.streams:
             raise ConfigurationError(
                 "streams are named for every image of a batch",
-                got=f"{streams} for {len(images)} images and {self.group.streams} streams",
+                got=f"{streams} for {batch} images and {self.group.streams} streams",
             )
-        if self._plain:
-            # The slow twin computes all of them.
-            whole = self.maps(images).permute(2, 0, 1, 3, 4)
-            stretches = zip(whole, torch.split(streams.images, list(streams.counts)), strict=True)
-            values = torch.cat([stream[rows] for stream, rows in stretches])
-        else:
-            rows = images.index_select(0, streams.images.to(images.device))
-            values = self._planned(rows, streams.counts)
-        return StreamFeatures(values, streams, self.feature_group)
-
-    def maps(self, images: Tensor) -> Tensor:
-        streams, batch = self.group.streams, len(images)
-        if self._plain:
-            out = self.rows(images, RowLayout((batch,) * streams, interleaved=True))
-            return out.reshape(batch, streams, *out.shape[1:]).transpose(1, 2)
-        rows = images if streams == 1 else images.repeat(streams, 1, 1, 1)
-        out = self._planned(rows, (batch,) * streams)
-        return out.reshape(streams, batch, *out.shape[1:]).permute(1, 2, 0, 3, 4)
-
-    def _planned(self, images: Tensor, counts: tuple[int, ...]) -> Tensor:
-        """Image rows, stream after stream, to feature rows."""
-        group = self.group
-        if not group.folds:
-            return self.rows(images, RowLayout(counts))
-        moved = [
-            group.move_maps(part, group.inverse(element))
-            for element, part in enumerate(torch.split(images, list(counts)))
-        ]
-        out = self.rows(torch.cat(moved), RowLayout((len(images),)))
-        return torch.cat(
-            [group.move_maps(part, element) for element, part in enumerate(torch.split(out, list(counts)))]
-        )
+        return streams

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from hssl.backbones.backbone import scaled
 from hssl.backbones.settings import BackboneSettings, ThreeLayerSettings
 from hssl.backbones.steerable import SteerableBackbone
-from hssl.groups import Group
+from hssl.groups import Group, GroupFeatures
 from hssl.heads import ConvReadout
-from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, LiftingConv2d, RowLayout, SpatialStep
+from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, GroupReLU, LiftingConv2d, SpatialStep
 
 
 class ThreeLayer(SteerableBackbone):
@@ -53,7 +53,7 @@ class ThreeLayer(SteerableBackbone):
         self.norm2 = GroupBatchNorm(second)
         self.conv3 = GroupConv2d(second, self.channels, 7, 3, group, stride=2, padding=3, basis=basis, extent=extent)
         self.norm3 = GroupBatchNorm(self.channels)
-        self.relu = nn.ReLU()
+        self.relu = GroupReLU()
         self._check_and_bind(resolution)
 
     def build_readout(self, classes: int) -> nn.Module:
@@ -62,7 +62,17 @@ class ThreeLayer(SteerableBackbone):
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return (self.lift.spatial_step("lift"), self.conv2.spatial_step("conv2"), self.conv3.spatial_step("conv3"))
 
-    def rows(self, rows: Tensor, layout: RowLayout) -> Tensor:
-        z = self.norm1(self.lift.rows(rows, layout))
-        z = self.norm2(self.conv2.rows(z, layout, rectify=True))
-        return self.relu(self.norm3(self.conv3.rows(z, layout, rectify=True)))  # type: ignore[no-any-return]
+    def stages(self) -> Sequence[Callable[[GroupFeatures], GroupFeatures]]:
+        return self.first, self.second, self.third
+
+    def first(self, x: GroupFeatures) -> GroupFeatures:
+        """Images to features of 32 channels."""
+        return self.relu(self.norm1(self.lift(x)))
+
+    def second(self, z: GroupFeatures) -> GroupFeatures:
+        """To 64 channels, half the size."""
+        return self.relu(self.norm2(self.conv2(z)))
+
+    def third(self, z: GroupFeatures) -> GroupFeatures:
+        """To 128 channels, a quarter of the size."""
+        return self.relu(self.norm3(self.conv3(z)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from torch import Tensor, nn
 
 from hssl.backbones.backbone import Backbone, scaled
+from hssl.backbones.block import BasicBlock
 from hssl.backbones.settings import BackboneSettings, MLPSettings, PlainResNet20Settings, PlainThreeLayerSettings
 from hssl.errors import ConfigurationError
 from hssl.groups import Group, Product, Scales, Translations, Unstructured
@@ -68,8 +69,10 @@ class MLP(Backbone):
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return ()
 
-    def maps(self, images: Tensor) -> Tensor:
-        out: Tensor = self.layers(images)
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        return self.layers, self._as_rows
+
+    def _as_rows(self, out: Tensor) -> Tensor:
         return out.reshape(len(out), self.rows, self.channels).transpose(1, 2)
 
 
@@ -186,30 +189,29 @@ class PlainThreeLayer(_PlainBackbone):
             SpatialStep("layers.6", 7, 2, 3),
         )
 
-    def maps(self, images: Tensor) -> Tensor:
-        return self._as_streams(self.layers(images))
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        return self.layers, self._as_streams
 
 
-class _PlainBlock(nn.Module):
-    """`BasicBlock` with unconstrained kernels, on rows; a row's output may be wider than the inside."""
+class _FreePointwise(_FreeConv2d):
+    """One free 1x1 matrix for each stream; as `PointwiseConv2d`, the positions that a stride keeps are taken first."""
 
-    def __init__(self, in_channels: int, inside: int, out_channels: int, streams: int, stride: int) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = _FreeConv2d(in_channels, inside, 7, streams, stride=stride)
-        self.norm2 = nn.BatchNorm2d(inside)
-        self.conv2 = _FreeConv2d(inside, out_channels, 7, streams)
-        changes = stride != 1 or in_channels != out_channels
-        self.shortcut = _FreeConv2d(in_channels, out_channels, 1, streams) if changes else None
-        self.relu, self.stride = nn.ReLU(), stride
+    def __init__(self, in_channels: int, out_channels: int, streams: int, stride: int) -> None:
+        super().__init__(in_channels, out_channels, 1, streams)
+        self.kept = stride
 
     def forward(self, rows: Tensor) -> Tensor:
         """[R, C, H, W] -> [R, O, H', W']."""
-        a = self.relu(self.norm1(rows))
-        out = self.conv2(self.relu(self.norm2(self.conv1(a))))
-        # As `PointwiseConv2d.rows`: the positions first.
-        kept = a[..., :: self.stride, :: self.stride]
-        return (rows if self.shortcut is None else self.shortcut(kept)) + out  # type: ignore[no-any-return]
+        return super().forward(rows[..., :: self.kept, :: self.kept])
+
+
+def _plain_block(in_channels: int, inside: int, out_channels: int, streams: int, stride: int) -> BasicBlock:
+    changes = stride != 1 or in_channels != out_channels
+    return BasicBlock(
+        nn.BatchNorm2d(in_channels), _FreeConv2d(in_channels, inside, 7, streams, stride=stride),
+        nn.BatchNorm2d(inside), _FreeConv2d(inside, out_channels, 7, streams),
+        _FreePointwise(in_channels, out_channels, streams, stride) if changes else None,
+    )  # fmt: skip
 
 
 class PlainResNet20(_PlainBackbone):
@@ -243,13 +245,13 @@ class PlainResNet20(_PlainBackbone):
         )
         widths = [scaled(channels, width) for channels in (128, 256, 512)]
         self.channels = widths[-1]
-        blocks: list[_PlainBlock] = []
+        blocks: list[BasicBlock] = []
         channels = stem
         for stage, (inside, stride) in enumerate(zip(widths, (1, 2, 2), strict=True)):
             for index in range(3):
                 last = stage == 2 and index == 2
                 out = inside * streams // apart if last else inside
-                blocks.append(_PlainBlock(channels, inside, out, apart, stride if index == 0 else 1))
+                blocks.append(_plain_block(channels, inside, out, apart, stride if index == 0 else 1))
                 channels = out
         self.blocks = nn.Sequential(*blocks)
         for module in self.modules():
@@ -260,10 +262,11 @@ class PlainResNet20(_PlainBackbone):
     def spatial_steps(self) -> Sequence[SpatialStep]:
         steps = [SpatialStep("stem.0", 7, 1, 3), SpatialStep("stem.1", 7, 1, 3)]
         for index, block in enumerate(self.blocks):
-            assert isinstance(block, _PlainBlock)
+            assert isinstance(block, BasicBlock)
+            assert isinstance(block.conv1, _FreeConv2d)
             stride = block.conv1.stride[0]
             steps += [SpatialStep(f"blocks.{index}.conv1", 7, stride, 3), SpatialStep(f"blocks.{index}.conv2", 7, 1, 3)]
         return steps
 
-    def maps(self, images: Tensor) -> Tensor:
-        return self._as_streams(self.blocks(self.stem(images)))
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        return self.stem, self.blocks, self._as_streams

@@ -103,5 +103,5 @@ class Wrap(Backbone):
     def spatial_steps(self) -> Sequence[SpatialStep]:
         return ()
 
-    def maps(self, images: Tensor) -> Tensor:
-        return self.network(images)  # type: ignore[no-any-return]
+    def stages(self) -> Sequence[nn.Module]:
+        return (self.network,)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from hssl.backbones import CIFAR10ResNet20, SteerableBackbone, ThreeLayer, TinyImageNetResNet20
 from hssl.benchmarks.timing import Turns, in_turns
-from hssl.groups import Group, Rotations, Scales, Translations
+from hssl.groups import Group, Rotations, RowLayout, Scales, Translations
 from hssl.groups.settings import PAPER_SCALES
-from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, RowLayout
+from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d
 
 NETWORKS: dict[str, tuple[type[SteerableBackbone], int, dict[str, int]]] = {
     "MNIST": (ThreeLayer, 1, {"translation": 32, "rotation": 29, "scale": 32}),

@@ -221,11 +221,11 @@ def _off_border(
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(1, backbone.in_channels, canvas, canvas, generator=generator).to(images)
     size = output_size(steps, canvas)
-    before = backbone.maps(noise).reshape(1, -1, size, size)
+    before = backbone.of_any_size(noise).values.reshape(1, -1, size, size)
     errors = {}
     for rows, columns in _shifts(largest):
         pixels = torch.tensor([[rows * stride, columns * stride]], dtype=torch.float64)
-        after = backbone.maps(positions.transform_by(noise, pixels)).reshape(1, -1, size, size)
+        after = backbone.of_any_size(positions.transform_by(noise, pixels)).values.reshape(1, -1, size, size)
         inside = slice(margin + largest, size - margin)
         moved, still = after[..., inside, inside], before[..., inside, inside]
         expected = before.roll((rows, columns), dims=(-2, -1))[..., inside, inside]
@@ -297,15 +297,15 @@ class _ScaleLaw:
         before = (canvas - images.shape[-1]) // 2
         after = canvas - images.shape[-1] - before
         self.images = _magnified(functional.pad(images, (before, after, before, after)), enlarged)
-        self.blank = backbone.maps(torch.zeros_like(self.images[:1]))
-        self.features = backbone.maps(self.images)
+        self.blank = backbone.of_any_size(torch.zeros_like(self.images[:1])).values
+        self.features = backbone.of_any_size(self.images).values
 
     def figures(self, element: int) -> dict[str, float]:
         """The error of the law between streams 0 and `element`, and what it is read against."""
         factor = self.group.factor(element, 0)
         small = _magnified(self.images, factor)
         response = self.features - self.blank
-        measured_with_offset = self._inside(self.backbone.maps(small)[:, :, 0], factor)
+        measured_with_offset = self._inside(self.backbone.of_any_size(small).values[:, :, 0], factor)
         measured = measured_with_offset - self._inside(self.blank[:, :, 0], factor)
         expected = self._read(response[:, :, element], factor)
         spread = _spread(expected)
@@ -313,7 +313,7 @@ class _ScaleLaw:
         def against(tensor: Tensor, law: Tensor = expected) -> float:
             return _distance(tensor, law) / spread
 
-        again = self.backbone.maps(_magnified(small, 1 / factor)) - self.blank
+        again = self.backbone.of_any_size(_magnified(small, 1 / factor)).values - self.blank
         return {
             "law": against(measured),
             STRENGTH: against(measured, self._inside(response[:, :, 0], factor)),

@@ -2,14 +2,14 @@ from .augmentation import Augmentation as Augmentation
 from .base_space import BaseSpace as BaseSpace
 from .dihedral import Dihedral as Dihedral
 from .features import GroupFeatures as GroupFeatures
-from .features import StreamFeatures as StreamFeatures
 from .group import Distance as Distance
 from .group import Exactness as Exactness
 from .group import Group as Group
+from .layout import RowLayout as RowLayout
+from .layout import Streams as Streams
 from .product import Product as Product
 from .rotations import Rotations as Rotations
 from .scales import Scales as Scales
 from .settings import GroupSettings as GroupSettings
-from .streams import Streams as Streams
 from .translations import Translations as Translations
 from .unstructured import Unstructured as Unstructured

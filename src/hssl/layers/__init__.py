@@ -3,9 +3,8 @@
 from hssl.kernels.plan import PLAN_CHOICES, PLANS, Plan, PlanChoice
 from hssl.layers.basis import BasisKind, hermite_gauss_basis
 from hssl.layers.group_conv import GroupConv2d
-from hssl.layers.layout import RowLayout
 from hssl.layers.lifting_conv import LiftingConv2d
-from hssl.layers.norm_pool import GroupBatchNorm, GroupPool, SpacePool
+from hssl.layers.norm_pool import GroupBatchNorm, GroupPool, GroupReLU, SpacePool
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.pointwise_conv import PointwiseConv2d
 from hssl.layers.sizes import SpatialStep, check_size, legal_sizes
@@ -18,12 +17,12 @@ __all__ = [
     "GroupBatchNorm",
     "GroupConv2d",
     "GroupPool",
+    "GroupReLU",
     "LiftingConv2d",
     "PlainConv2d",
     "Plan",
     "PlanChoice",
     "PointwiseConv2d",
-    "RowLayout",
     "SpacePool",
     "SpatialStep",
     "SteerableConv2d",

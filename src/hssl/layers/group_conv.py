@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 from torch import Tensor, nn
 
 from hssl.errors import ConfigurationError, SizeError
-from hssl.groups import Group
+from hssl.groups import Group, GroupFeatures
 from hssl.layers.basis import BasisKind
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.steerable import SteerableConv2d
@@ -83,8 +85,14 @@ class GroupConv2d(SteerableConv2d):
     def _groups(self) -> int:
         return self.group.streams if self.extent == 1 else 1
 
-    def forward(self, values: Tensor) -> Tensor:
-        """[B, C, G, H, W] -> [B, O, G, H', W']."""
+    @overload
+    def forward(self, values: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, values: GroupFeatures) -> GroupFeatures: ...
+    def forward(self, values: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+        """Features, or a tensor [B, C, G, H, W] -> [B, O, G, H', W']."""
+        if isinstance(values, GroupFeatures):
+            return self._of_features(values) if values.has_rows else values.replaced(self(values.settled), self.stride)
         streams = self.group.streams
         if values.ndim != 5 or values.shape[1] != self.in_channels or values.shape[2] != streams:
             raise SizeError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 from torch import Tensor, nn
 
 from hssl.errors import SizeError
-from hssl.groups import Group
+from hssl.groups import Group, GroupFeatures
 from hssl.kernels.convolution import streams_pay
 from hssl.layers.basis import BasisKind
 from hssl.layers.plain import PlainConv2d
@@ -60,8 +62,14 @@ class LiftingConv2d(SteerableConv2d):
     def _dense_kernels(self) -> Tensor:
         return self.kernels().permute(2, 0, 1, 3, 4).flatten(0, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, O, G, H', W']."""
+    @overload
+    def forward(self, images: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, images: GroupFeatures) -> GroupFeatures: ...
+    def forward(self, images: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+        """Images as `GroupFeatures.of_images`, or a tensor [B, C, H, W] -> [B, O, G, H', W']."""
+        if isinstance(images, GroupFeatures):
+            return self._of_features(images)
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise SizeError(
                 f"{self} takes images [batch, {self.in_channels}, height, width]",

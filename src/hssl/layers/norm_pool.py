@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, overload
 
 from torch import Tensor, nn
 
 from hssl.errors import ConfigurationError, SizeError
+from hssl.groups import GroupFeatures
 
 
 class GroupBatchNorm(nn.BatchNorm3d):
@@ -15,7 +16,13 @@ class GroupBatchNorm(nn.BatchNorm3d):
     Sharing over the group axis is what equivariance needs: statistics by stream would tell the streams apart.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
+    @overload
+    def forward(self, input: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, input: GroupFeatures) -> GroupFeatures: ...
+    def forward(self, input: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+        if isinstance(input, GroupFeatures):
+            return input.replaced(self.forward(input.settled))
         if input.ndim == 4:
             return super().forward(input)
         # Features are laid out stream after stream; normalising in that layout saves two copies of the whole map.
@@ -35,6 +42,17 @@ class GroupBatchNorm(nn.BatchNorm3d):
             f"or rows [rows, {self.num_features}, height, width]",
             got=f"a tensor of shape {tuple(input.shape)}",
         )
+
+
+class GroupReLU(nn.ReLU):
+    """ReLU of features, which waits for the next layer to take it, or of a tensor."""
+
+    @overload
+    def forward(self, input: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, input: GroupFeatures) -> GroupFeatures: ...
+    def forward(self, input: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+        return input.rectified() if isinstance(input, GroupFeatures) else super().forward(input)
 
 
 class GroupPool(nn.Module):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hssl.errors import SizeError
-from hssl.layers.layout import RowLayout
+from hssl.groups import GroupFeatures
 from hssl.layers.sizes import SpatialStep
 
 
@@ -28,7 +30,14 @@ class PlainConv2d(nn.Module):
         padding = self.circular_padding or int(self.conv.padding[0])
         return SpatialStep(name, self.conv.kernel_size[0], self.conv.stride[0], padding, beside)
 
-    def forward(self, values: Tensor) -> Tensor:
+    @overload
+    def forward(self, values: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, values: GroupFeatures) -> GroupFeatures: ...
+    def forward(self, values: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+        if isinstance(values, GroupFeatures):
+            made = self._rows(values) if values.has_rows else self(values.settled)
+            return values.replaced(made, self.conv.stride[0])
         if values.ndim == 5:
             values = values.transpose(1, 2).flatten(1, 2)
         if self.circular_padding:
@@ -36,15 +45,15 @@ class PlainConv2d(nn.Module):
         out: Tensor = self.conv(values)
         return out.reshape(len(out), self.streams, out.shape[1] // self.streams, *out.shape[2:]).transpose(1, 2)
 
-    def rows(self, values: Tensor, layout: RowLayout, rectify: bool = False) -> Tensor:
+    def _rows(self, features: GroupFeatures) -> Tensor:
         """Rows image after image with all their streams, or images: -> [B*G, O, H', W'].
 
         Raises:
             SizeError: rows that lie stream after stream.
         """
-        if not layout.interleaved:
-            raise SizeError("a materialised layer takes rows image after image", got=layout)
-        values = F.relu(values) if rectify else values
+        if not features.layout.interleaved:
+            raise SizeError("a materialised layer takes rows image after image", got=features.layout)
+        values = features.settled
         if self.circular_padding:
             values = pad_circular(values, self.circular_padding)
         out: Tensor = self.conv(values.reshape(-1, self.conv.in_channels, *values.shape[2:]))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
-from hssl.groups import Group
-from hssl.layers.layout import RowLayout
+from hssl.groups import Group, GroupFeatures
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.sizes import SpatialStep
 
@@ -41,8 +41,15 @@ class PointwiseConv2d(nn.Module):
         """What this layer does to the size of a map, for the check at build time."""
         return SpatialStep(name, 1, self.stride, 0, beside)
 
-    def forward(self, values: Tensor) -> Tensor:
-        """[B, C, G, H, W] -> [B, O, G, H', W']."""
+    @overload
+    def forward(self, values: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, values: GroupFeatures) -> GroupFeatures: ...
+    def forward(self, values: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+        """Features, or a tensor [B, C, G, H, W] -> [B, O, G, H', W']."""
+        if isinstance(values, GroupFeatures):
+            made = self._rows(values.settled) if values.has_rows else self(values.settled)
+            return values.replaced(made, self.stride)
         if values.ndim != 5 or values.shape[1] != self.in_channels or values.shape[2] != self.group.streams:
             raise SizeError(
                 f"{self} takes features [batch, {self.in_channels}, {self.group.streams}, height, width]",
@@ -51,12 +58,12 @@ class PointwiseConv2d(nn.Module):
         # Either order of streams and images serves; the one that the features lie in saves a copy.
         if values.stride(2) > values.stride(0):
             rows = values.permute(2, 0, 1, 3, 4)
-            out = self.rows(rows.flatten(0, 1))
+            out = self._rows(rows.flatten(0, 1))
             return out.reshape(*rows.shape[:2], *out.shape[1:]).permute(1, 2, 0, 3, 4)
-        out = self.rows(values.transpose(1, 2).flatten(0, 1))
+        out = self._rows(values.transpose(1, 2).flatten(0, 1))
         return out.reshape(len(values), values.shape[2], *out.shape[1:]).transpose(1, 2)
 
-    def rows(self, values: Tensor, layout: RowLayout | None = None) -> Tensor:
+    def _rows(self, values: Tensor) -> Tensor:
         """[R, C, H, W] -> [R, O, H', W']; every row sees the same matrix, whatever its stream."""
         # The positions are taken first: on a CPU the gradient of a strided 1x1 convolution of few channels writes
         # beside its memory where maps are large and channels lie last (seen with torch 2.13: runs crashed).

@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from hssl.backbones import Backbone
-from hssl.groups import GroupFeatures, StreamFeatures
+from hssl.groups import GroupFeatures
 from hssl.methods.settings import MethodSettings
 from hssl.views import Pairs, Views
 
@@ -27,7 +27,7 @@ class Step:
     """
 
     loss: Tensor | None
-    features: GroupFeatures | StreamFeatures | None
+    features: GroupFeatures | None
     logs: Mapping[str, Tensor] = field(default_factory=dict)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hssl.errors import ConfigurationError, SizeError
+from hssl.groups import GroupFeatures
 from hssl.layers import GroupBatchNorm
 from hssl.ranks import all_gather, world_size
 
@@ -25,7 +26,9 @@ class GlobalBatchNorm(_BatchNorm):
         SizeError: an input that is not [B, num_features, ...].
     """
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor | GroupFeatures) -> Any:
+        if isinstance(input, GroupFeatures):
+            return input.replaced(self.forward(input.settled))
         self._check_input_dim(input)
         if not self.training or world_size() == 1:
             return super().forward(input)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from hssl.backbones import Backbone
 from hssl.errors import ConfigurationError, GroupError
-from hssl.groups import BaseSpace, Distance, GroupFeatures, Product, StreamFeatures, Streams
+from hssl.groups import BaseSpace, Distance, GroupFeatures, Product, Streams
 from hssl.transfer import moved
 from hssl.views.settings import ViewsSettings
 
 # Images, and where views are sampled the streams to compute, to features.
-Encode = Callable[..., GroupFeatures | StreamFeatures]
+Encode = Callable[..., GroupFeatures]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Bundles(NamedTuple):
 
     first: Tensor
     second: Tensor
-    features: GroupFeatures | StreamFeatures
+    features: GroupFeatures
 
 
 class Views(nn.Module, ABC):
@@ -97,7 +97,7 @@ class Views(nn.Module, ABC):
         """The pairs with the streams that they read, for sampled views; else the pairs as they are."""
         return pairs
 
-    def read(self, features: GroupFeatures | StreamFeatures) -> GroupFeatures | StreamFeatures:
+    def read(self, features: GroupFeatures) -> GroupFeatures:
         """The features as base spaces are read in them: pooled over positions where g0 has none.
 
         Raises:
@@ -115,7 +115,7 @@ class Views(nn.Module, ABC):
         return features
 
 
-def encoded(encode: Encode, images: Tensor, pairs: Pairs) -> GroupFeatures | StreamFeatures:
+def encoded(encode: Encode, images: Tensor, pairs: Pairs) -> GroupFeatures:
     """The features of the streams that are asked for; an encoder that is asked for all need not know of streams."""
     return encode(images) if pairs.streams is None else encode(images, pairs.streams)
 

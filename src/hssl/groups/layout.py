@@ -1,8 +1,8 @@
-"""Which streams of which image are computed: the rows of a network that computes only the fibers that a loss reads.
+"""How the rows [R, C, H, W] inside a network lie: which image and which stream each row is.
 
-Where a network's streams (the elements of its group axis) never mix, each stream of each image can be computed alone.
-A loss that reads two fibers of six needs a third of the work. The rows of such a computation lie stream after stream,
-so that each stream's filters see one contiguous batch.
+A stream is an element of the group axis of a network. Rows let each stream's filters see one contiguous batch, and let
+a network compute some streams of each image alone where streams never mix: a loss that reads two fibers of six needs a
+third of the work.
 """
 
 from __future__ import annotations
@@ -89,3 +89,27 @@ class Streams:
 
     def __repr__(self) -> str:
         return f"Streams({len(self.images)} rows of {len(self.slots)} images, by stream {self.counts})"
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """The streams of a batch of rows.
+
+    Attributes:
+        counts: rows that see the filters of each stream, stream after stream. A single count says that every row sees
+            those of the first stream: a group of one stream, or rows that were moved so that one filter serves all.
+        interleaved: rows lie image after image with all streams of each, as the reference formulation has them: every
+            layer is then one dense convolution, grouped by stream, of kernels built anew.
+        chosen: the streams that were asked for; None for all of them.
+        moved: rows of each stream, where each was moved by g^-1 so that one filter serves all; None where none was.
+    """
+
+    counts: tuple[int, ...]
+    interleaved: bool = False
+    chosen: Streams | None = None
+    moved: tuple[int, ...] | None = None
+
+    @property
+    def total(self) -> int:
+        """R, all rows."""
+        return sum(self.counts)

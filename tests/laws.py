@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from hssl.backbones import Backbone
 from hssl.groups import Dihedral, Group, Product, Rotations, Scales, Translations
 from hssl.layers import PlanChoice, SteerableConv2d
 
@@ -194,3 +195,8 @@ def plan_error(layer: SteerableConv2d, inputs: Tensor, plan: PlanChoice) -> floa
     """The largest error of a plan against the plain formulation, over the output and all gradients."""
     plain, planned = outcome(layer, inputs, "plain"), outcome(layer, inputs, plan)
     return max(error(planned[name], plain[name]) for name in plain)
+
+
+def values_of(network: Backbone) -> Callable[[Tensor], Tensor]:
+    """The network as a function to values, for images of any size."""
+    return lambda images: network.of_any_size(images).values

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hssl.backbones import (
     CIFAR10ResNet20,
@@ -17,10 +17,10 @@ from hssl.backbones import (
 )
 from hssl.backbones.backbone import scaled
 from hssl.errors import ConfigurationError, SizeError
-from hssl.groups import Group, Product, Rotations, Scales, Translations, Unstructured
+from hssl.groups import Group, GroupFeatures, Product, Rotations, Scales, Translations, Unstructured
 from hssl.groups.translations import shift
 from hssl.layers import GroupBatchNorm, GroupConv2d, PlainConv2d, PlanChoice
-from laws import BOUNDS, PAPER_SCALES, TURNING, error, noise, shift_error, turning_errors
+from laws import BOUNDS, PAPER_SCALES, TURNING, error, noise, shift_error, turning_errors, values_of
 
 # The paper's three networks, of both families: class, channels, a size that is legal for turns, total stride.
 NETWORKS: dict[str, tuple[Callable[..., SteerableBackbone], int, int, int]] = {
@@ -32,11 +32,6 @@ NETWORKS: dict[str, tuple[Callable[..., SteerableBackbone], int, int, int]] = {
 # Folded streams are one stream turned, whatever the size and the filters: laws have to hold, and controls to fail, in
 # the plain formulation.
 PLANS: tuple[PlanChoice, ...] = ("plain", "auto")
-
-
-def values_of(network: Backbone) -> Callable[[Tensor], Tensor]:
-    """The network as a function to values, for images of any size."""
-    return lambda images: network.of_any_size(images).values
 
 
 def built(
@@ -84,10 +79,11 @@ def test_turns_and_mirrors_are_exact(
 def test_rounding_in_train_mode_is_that_of_the_batch_norm(turning: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of the wider bound above: with sums in float64 nothing is left of the error."""
 
-    def wide(self: GroupBatchNorm, values: torch.Tensor) -> torch.Tensor:
+    def wide(self: GroupBatchNorm, z: GroupFeatures) -> GroupFeatures:
+        values = z.settled
         variance, mean = torch.var_mean(values.double(), (0, 2, 3), correction=0, keepdim=True)
         normal = (values - mean.float()) * (variance.float() + self.eps).rsqrt()
-        return normal * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        return z.replaced(normal * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1))
 
     group = TURNING[turning]()
     network = built("cifar10", group, dtype=torch.float32).train()
@@ -238,10 +234,11 @@ class NormByStream(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(4 * channels)
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: GroupFeatures) -> GroupFeatures:
         """Rows image after image with their four streams, as the plain formulation has them."""
+        rows = z.settled
         out: torch.Tensor = self.norm(rows.reshape(-1, self.norm.num_features, *rows.shape[2:]))
-        return out.reshape(rows.shape)
+        return z.replaced(out.reshape(rows.shape))
 
 
 @pytest.mark.parametrize("wrong", ["kernels", "statistics"])

@@ -8,7 +8,7 @@ from hssl.backbones import Wrap
 from hssl.errors import SizeError
 from hssl.groups import Group, Product, Rotations, Translations
 from hssl.layers import GroupConv2d, LiftingConv2d
-from laws import error, noise, shift_error, turning_errors
+from laws import error, noise, shift_error, turning_errors, values_of
 
 
 def plain(mode: str = "zeros") -> nn.Sequential:
@@ -34,9 +34,9 @@ def test_a_circular_network_is_exact() -> None:
     network = Wrap(plain("circular"), in_channels=3, resolution=16, circular=True).eval()
     assert network.feature_group == Translations((8, 8), stride=2, circular=True)
     for steps in ((1, 0), (3, 7)):
-        assert shift_error(network.maps, noise(2, 3, 16, 16), steps, 2) <= 1e-12
+        assert shift_error(values_of(network), noise(2, 3, 16, 16), steps, 2) <= 1e-12
     zeros = Wrap(plain(), in_channels=3, resolution=16, circular=True).eval()
-    assert shift_error(zeros.maps, noise(2, 3, 16, 16), (1, 0), 2) > 1e-2
+    assert shift_error(values_of(zeros), noise(2, 3, 16, 16), (1, 0), 2) > 1e-2
 
 
 def test_a_network_with_a_group_axis() -> None:
@@ -46,7 +46,7 @@ def test_a_network_with_a_group_axis() -> None:
     features = network(noise(2, 3, 12, 12))
     assert features.values.shape == (2, 4, 4, 4, 4)
     assert features.group == Product(group, Translations((4, 4), stride=3))
-    assert max(turning_errors(network.maps, noise(2, 3, 12, 12), range(4))) <= 1e-12
+    assert max(turning_errors(values_of(network), noise(2, 3, 12, 12), range(4))) <= 1e-12
     before = features.values
     assert error(network.materialize()(noise(2, 3, 12, 12)).values, before) <= 1e-12
 

@@ -124,7 +124,7 @@ def test_positions_of_another_shape_are_refused() -> None:
     for positions in (torch.zeros(2, 1, dtype=torch.long), torch.zeros(3, dtype=torch.long)):
         with pytest.raises(SizeError, match="one ordered set of positions an example"):
             features.at(positions)
-    assert "Rotations(C4): Streams(5 rows of 3 images" in repr(features)
+    assert "Rotations(C4), order 4: Streams(5 rows of 3 images" in repr(features)
     assert "2 channels" in repr(features)
 
 

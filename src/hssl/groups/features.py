@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,6 +33,7 @@ class GroupFeatures:
         self._data, self._group = values, group
         self._layout: RowLayout | None = None
         self._stride, self._waiting = 1, False
+        self._values: Tensor | None = None
 
     # -- rows, for layers --------------------------------------------------------------------------------------------
 
@@ -61,7 +60,7 @@ class GroupFeatures:
         """Rows [R, C, H, W], or [R, C] once pooled over positions, of a network of that group."""
         features = cls.__new__(cls)
         features._data, features._group, features._layout = rows, group, layout
-        features._stride, features._waiting = 1, False
+        features._stride, features._waiting, features._values = 1, False, None
         return features
 
     @property
@@ -87,7 +86,7 @@ class GroupFeatures:
         """Whether a ReLU of the rows is still to be taken."""
         return self._waiting
 
-    @cached_property
+    @property
     def settled(self) -> Tensor:
         """The rows [R, C, H, W] with a waiting ReLU taken; of whole features the maps [B, C, G, H, W]."""
         if self._layout is None:
@@ -132,7 +131,7 @@ class GroupFeatures:
     def _like(self, data: Tensor, stride: int = 1, waiting: bool = False) -> GroupFeatures:
         features = GroupFeatures.__new__(GroupFeatures)
         features._data, features._group, features._layout = data, self._group, self._layout
-        features._stride, features._waiting = self._stride * stride, waiting
+        features._stride, features._waiting, features._values = self._stride * stride, waiting, None
         return features
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -154,29 +153,27 @@ class GroupFeatures:
         """The streams that were computed; None for all."""
         return None if self._layout is None else self._layout.chosen
 
-    @cached_property
+    @property
     def values(self) -> Tensor:
         """[B, C, *group.axes]; where only some streams were computed, a row for each of those, [R, C, *positions]."""
+        if self._values is None:
+            self._values = self._read()
+        return self._values
+
+    def _read(self) -> Tensor:
         layout = self._layout
         if layout is None:
             return self._data
-        data = self.settled
+        data, streams = self.settled, self._group.streams
+        if layout.moved is not None and data.ndim > 2:
+            data = _moved(data, layout.moved, self._group, back=False)
         if layout.chosen is not None:
-            return self._in_place
-        streams = self._group.streams
+            return data
         if layout.interleaved:
             data = data.reshape(-1, streams, *data.shape[1:]).transpose(1, 2)
         else:
-            data = self._in_place
             data = data.reshape(streams, -1, *data.shape[1:]).permute(1, 2, 0, *range(3, data.ndim + 1))
         return data.reshape(*data.shape[:2], *self.group.axes)
-
-    @cached_property
-    def _in_place(self) -> Tensor:
-        """The rows as they would lie had none been moved."""
-        if self.layout.moved is None or self._data.ndim == 2:
-            return self.settled
-        return _moved(self.settled, self.layout.moved, self._group, back=False)
 
     @property
     def channels(self) -> int:
@@ -207,8 +204,7 @@ class GroupFeatures:
         if chosen is None:
             index = positions.to(self.values.device)[:, None, :].expand(-1, self.channels, -1)
             return self.values.flatten(2).gather(2, index).transpose(1, 2).flatten(1)
-        data = self._in_place
-        maps = data.flatten(2) if data.ndim > 2 else data.unsqueeze(2)
+        maps = self.values.flatten(2) if self.values.ndim > 2 else self.values.unsqueeze(2)
         places = maps.shape[2]
         rows = chosen.rows(positions // places)
         return maps[rows, :, positions.to(rows.device) % places].flatten(1)

@@ -19,18 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
-<<<<<<< HEAD
-from hssl.groups import Exactness, Group
+from hssl.groups import Exactness, Group, GroupFeatures, RowLayout
 from hssl.kernels.convolution import StreamConvolution
 from hssl.kernels.plan import PlanChoice
-=======
-from hssl.groups import Exactness, Group, GroupFeatures, RowLayout
-from hssl.kernels.banded import multiplies_matrices
-from hssl.kernels.dense_convolution import pays
-from hssl.kernels.native.loader import compiled_filters_exist
-from hssl.kernels.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
-from hssl.kernels.row_convolution import Form, last_if_one, row_convolution
->>>>>>> 722d1e6 (One feature type; networks read relu(norm(conv(z))))
 from hssl.layers.basis import (
     BasisKind,
     basis_on,
@@ -134,25 +125,11 @@ class SteerableConv2d(nn.Module):
         )
         return (weight @ basis.flatten(1)).reshape(*weight.shape[:-1], *basis.shape[1:])
 
-<<<<<<< HEAD
-    # -- rows --------------------------------------------------------------------------------------------------------
-=======
-    def _scale(self, stream: int) -> int:
-        """Which scale's functions this stream's filters are made of."""
-        return stream if self._aligned else 0
-
-    def _rim(self, stream: int) -> int:
-        """Pixels of zeros around this stream's filters."""
-        if not self._aligned and len(self.group.filter_scales) > 1:
-            return 0
-        return (self._full_kernel_size - self._supports[self._scale(stream)]) // 2
-
     # -- features and rows -------------------------------------------------------------------------------------------
 
     def _of_features(self, z: GroupFeatures) -> GroupFeatures:
         """Features whose rows are convolved, together with a ReLU that waits in them."""
         return z.replaced(self.rows(z.rows, z.layout, z.waiting), self.stride)
->>>>>>> 722d1e6 (One feature type; networks read relu(norm(conv(z))))
 
     def rows(self, values: Tensor, layout: RowLayout, rectify: bool = False) -> Tensor:
         """The convolution on rows: [R, C, H, W] -> [R, O, H', W'], each row with the filters of its stream.

@@ -7,8 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hssl.groups.augmentation import Augmentation
-from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.group import Distance, Exactness, Group
 from hssl.groups.rotations import turn
 from hssl.groups.settings import DihedralSettings, GroupSettings
 
@@ -63,19 +62,6 @@ class Dihedral(Group):
         whole = parameters.to(images.device).round().long()
         mirrored = torch.where(whole[:, 0].reshape(-1, 1, 1, 1) == 1, images.flip(-1), images)
         return turn(mirrored, whole[:, 1])
-
-    def draw(self, batch_size: int, image_size: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-        """One of the eight symmetries, uniform."""
-        return self.parameters(torch.randint(0, 8, (batch_size,), generator=generator))
-
-    def transform_features(self, values: Tensor, element: int) -> Tensor:
-        """Γ_g on spatially pooled features [B, C, 8]."""
-        return values[..., self.act(self.inverse(element), torch.arange(8)).to(values.device)]
-
-    def placements(self, size: tuple[int, ...]) -> Tensor:
-        check_box(self, size)
-        box = torch.arange(size[0])
-        return torch.stack([self.act(element, box) for element in range(8)])
 
     def orient(self, kernels: Tensor) -> Tensor:
         base = kernels.squeeze(-3)

@@ -140,27 +140,32 @@ class Group(ABC):
             )
         return self.transform_by(images, self.parameters(element))
 
-    @abstractmethod
     def draw(self, batch_size: int, image_size: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-        """Random image transformations of A-SSL (appendix B), float64 [B, P]."""
+        """Random image transformations of A-SSL (appendix B), float64 [B, P]: by default an element, uniform."""
+        return self.parameters(torch.randint(0, self.order, (batch_size,), generator=generator))
 
     # -- Γ_g on features -------------------------------------------------------------------------------------------
 
-    @abstractmethod
     def transform_features(self, values: Tensor, element: int) -> Tensor:
-        """Γ_g on a feature tensor [B, C, *axes].
+        """Γ_g on a feature tensor [B, C, *axes]; by default for one axis, without positions.
 
         Raises:
             GroupError: the set has no exact action on sampled features (scales).
         """
+        return values[..., self.act(self.inverse(element), torch.arange(self.order)).to(values.device)]
 
-    @abstractmethod
     def placements(self, size: tuple[int, ...]) -> Tensor:
         """Every legal placement of the contiguous box `size` as ordered positions, int64 [M, |g0|].
 
         For a closed group these are g . g0 for each g, in the order of the elements, so that placement g is the box
-        moved by g. Where the set is not closed, only the placements that fit (figure 2: 'with no padding').
+        moved by g. Where the set is not closed, only the placements that fit (figure 2: 'with no padding'). By default
+        for one axis.
         """
+        check_box(self, size)
+        box = torch.arange(size[0])
+        if self.closed:
+            return torch.stack([self.act(element, box) for element in range(self.order)])
+        return torch.arange(self.order - size[0] + 1)[:, None] + box
 
     # -- layers ----------------------------------------------------------------------------------------------------
 

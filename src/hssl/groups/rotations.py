@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from hssl.errors import SizeError
-from hssl.groups.augmentation import Augmentation
-from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.group import Distance, Exactness, Group
 from hssl.groups.settings import GroupSettings, RotationsSettings
 
 
@@ -55,17 +54,9 @@ class Rotations(Group):
     def transform_by(self, images: Tensor, parameters: Tensor) -> Tensor:
         return turn(images, parameters[:, 0].to(images.device).round().long())
 
-    def draw(self, batch_size: int, image_size: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-        """One of the four rotations, uniform."""
-        return torch.randint(0, 4, (batch_size, 1), generator=generator).double()
-
     def transform_features(self, values: Tensor, element: int) -> Tensor:
         """Γ_g on spatially pooled features [B, C, 4]; maps belong to the product with Translations."""
         return values.roll(self.check(element), dims=-1)
-
-    def placements(self, size: tuple[int, ...]) -> Tensor:
-        check_box(self, size)
-        return (torch.arange(4)[:, None] + torch.arange(size[0])) % 4
 
     def orient(self, kernels: Tensor) -> Tensor:
         base = kernels.squeeze(-3)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hssl.errors import GroupError
 from hssl.groups.augmentation import Augmentation
-from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.group import Distance, Exactness, Group
 from hssl.groups.settings import GroupSettings, ScalesSettings
 
 
@@ -66,11 +66,6 @@ class Scales(Group):
         self.check(element)
         self._open("inverse")
 
-    def compose(self, first: int, second: int) -> int:
-        self.check(first)
-        self.check(second)
-        self._open("composition")
-
     def act(self, element: int, positions: Tensor) -> Tensor:
         self._open("action on positions")
 
@@ -102,10 +97,6 @@ class Scales(Group):
 
     def transform_features(self, values: Tensor, element: int) -> Tensor:
         self._open("exact action on features")
-
-    def placements(self, size: tuple[int, ...]) -> Tensor:
-        check_box(self, size)
-        return torch.arange(self.order - size[0] + 1)[:, None] + torch.arange(size[0])
 
     @property
     def filter_scales(self) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hssl.errors import GroupError
 from hssl.groups.augmentation import Augmentation
-from hssl.groups.group import Distance, Exactness, Group, check_box
+from hssl.groups.group import Distance, Exactness, Group
 
 
 class Unstructured(Group):
@@ -38,9 +38,6 @@ class Unstructured(Group):
     def _nameless(self, asked: str) -> NoReturn:
         raise GroupError(f"{self} has no {asked}: it is a group in name only, the control without structure")
 
-    def compose(self, first: int, second: int) -> int:
-        self._nameless("composition")
-
     def inverse(self, element: int) -> int:
         self._nameless("inverse")
 
@@ -68,10 +65,6 @@ class Unstructured(Group):
 
     def transform_features(self, values: Tensor, element: int) -> Tensor:
         self._nameless("action on features")
-
-    def placements(self, size: tuple[int, ...]) -> Tensor:
-        check_box(self, size)
-        return torch.arange(self.order - size[0] + 1)[:, None] + torch.arange(size[0])
 
     def __repr__(self) -> str:
         return f"Unstructured({self.order}, images by {self.images_by})"

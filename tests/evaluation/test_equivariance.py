@@ -25,7 +25,7 @@ from hssl.backbones import (
     randomize_statistics,
 )
 from hssl.errors import GroupError
-from hssl.evaluation.equivariance import equivariance_report, relative_error
+from hssl.evaluation.equivariance import check_equivariance, relative_error
 from hssl.evaluation.strength import changes_nothing, strengths
 from hssl.groups import Dihedral, Exactness, Group, GroupFeatures, Rotations, Scales, Translations, Unstructured
 from hssl.layers import BasisKind, LiftingConv2d, SpatialStep
@@ -68,7 +68,7 @@ def test_exact_groups_are_held(
     kind: type[Backbone], group: Group, resolution: int, width: float, dtype: torch.dtype
 ) -> None:
     network = random_network(build(kind, group, resolution, width), dtype)
-    report = equivariance_report(network, images_for(network, dtype))
+    report = check_equivariance(network, images_for(network, dtype))
     assert report.exactness is Exactness.EXACT
     assert report.bound == {torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
     assert report.held is True
@@ -79,7 +79,7 @@ def test_exact_groups_are_held(
 @pytest.mark.parametrize("width", [1 / 8])
 def test_full_extent_is_held(width: float) -> None:
     network = random_network(ThreeLayer(Rotations(), resolution=13, width=width, full_extent=True))
-    assert equivariance_report(network, images_for(network)).held is True
+    assert check_equivariance(network, images_for(network)).held is True
 
 
 class Unturned(Rotations):
@@ -93,7 +93,7 @@ class Unturned(Rotations):
 def test_an_unturned_layer_is_not_held(dtype: torch.dtype) -> None:
     network = ThreeLayer(Rotations(), resolution=13, width=1 / 8)
     network.conv2.group = Unturned()
-    report = equivariance_report(random_network(network, dtype), images_for(network, dtype))
+    report = check_equivariance(random_network(network, dtype), images_for(network, dtype))
     assert report.held is False
     assert report.errors["0°"] <= 1e-12
     assert all(report.errors[name] > 1e-2 for name in ("90°", "180°", "270°"))
@@ -110,7 +110,7 @@ def test_what_is_measured_is_the_plain_formulation() -> None:
         moves = [network(turns.transform(images, element)).values for element in range(4)]
     for element, moved in enumerate(moves):
         assert relative_error(moved, features.transform(element * features.group.order // 4).values) <= 1e-12
-    assert equivariance_report(network, images).held is False
+    assert check_equivariance(network, images).held is False
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -127,7 +127,7 @@ def test_each_layers_plan_is_restored(fails: bool, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("hssl.evaluation.equivariance.relative_error", watch)
     with pytest.raises(KeyboardInterrupt) if fails else nullcontext():
-        equivariance_report(network, images_for(network))
+        check_equivariance(network, images_for(network))
     assert set(seen) == {"plain"}
     assert [layer.plan for layer in (network.lift, network.conv2, network.conv3)] == ["direct", "auto", "separable"]
 
@@ -155,7 +155,7 @@ def test_a_large_constant_hides_nothing(broken: bool) -> None:
         network.conv2.group = Unturned()
     images = images_for(network, torch.float32)
     assert all(old_error(network, images, element) <= 1e-5 for element in range(4))
-    report = equivariance_report(network, images)
+    report = check_equivariance(network, images)
     assert report.held is not broken
     if broken:
         assert all(report.errors[name] > 1e-1 for name in ("90°", "180°", "270°"))
@@ -169,7 +169,7 @@ def test_a_biased_broken_network_is_not_held(dtype: torch.dtype, bias: float, ol
     nn.init.constant_(network.norm3.bias, bias)
     images = images_for(network, dtype)
     assert all(old_error(network, images, element) <= old_bound for element in range(4))
-    report = equivariance_report(network, images)
+    report = check_equivariance(network, images)
     assert report.held is False
     # In float32 such a constant leaves too few digits to compare anything.
     compared = dtype == torch.float64
@@ -180,13 +180,13 @@ def test_a_biased_broken_network_is_not_held(dtype: torch.dtype, bias: float, ol
 def test_a_biased_right_network_is_held(dtype: torch.dtype) -> None:
     network = random_network(ThreeLayer(Rotations(), resolution=13, width=1 / 8), dtype)
     nn.init.constant_(network.norm3.bias, 5.0)
-    assert equivariance_report(network, images_for(network, dtype)).held is True
+    assert check_equivariance(network, images_for(network, dtype)).held is True
 
 
 def test_an_illegal_size_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hssl.backbones.backbone, "check_size", lambda *_: None)
     network = random_network(ThreeLayer(Rotations(), resolution=14, width=1 / 8))
-    report = equivariance_report(network, images_for(network))
+    report = check_equivariance(network, images_for(network))
     assert report.held is False
     assert max(report.errors.values()) > 1e-2
 
@@ -194,7 +194,7 @@ def test_an_illegal_size_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_torus_that_pads_with_zeros_is_not_held() -> None:
     network = ThreeLayer(Translations(circular=True), resolution=16, width=1 / 8)
     network.conv2.group = Translations()
-    report = equivariance_report(random_network(network), images_for(network))
+    report = check_equivariance(random_network(network), images_for(network))
     assert report.held is False
     assert min(report.errors.values()) > 1e-2
 
@@ -210,7 +210,7 @@ def test_zero_padded_translations_are_held_off_the_border(
     if kind is TinyImageNetResNet20 and dtype == torch.float64:
         width = 1 / 128
     network = random_network(build(kind, Translations(), resolution, width), dtype)
-    report = equivariance_report(network, images_for(network, dtype), largest_shift=1)
+    report = check_equivariance(network, images_for(network, dtype), largest_shift=1)
     assert report.exactness is Exactness.OFF_BORDER
     assert report.held is True
     assert all("off the border" in name for name in report.errors)
@@ -231,14 +231,14 @@ class HalfStep(ThreeLayer):
 
 def test_uneven_positions_are_not_held_off_the_border() -> None:
     network = random_network(HalfStep(Translations(), resolution=28, width=1 / 8))
-    report = equivariance_report(network, images_for(network))
+    report = check_equivariance(network, images_for(network))
     assert report.held is False
     assert any(error > 1e-3 for error in report.errors.values())
 
 
 def figures(network: Backbone, images: Tensor) -> dict[str, list[float]]:
     """The error of the law and what stands beside it, a list over the elements each."""
-    report = equivariance_report(network, images)
+    report = check_equivariance(network, images)
     assert report.exactness is Exactness.APPROXIMATE
     assert report.bound is None
     assert report.held is None
@@ -403,7 +403,7 @@ def test_unstructured_networks_are_off_by_order_one(kind: str, images_by: Group,
         if kind == "mlp"
         else PlainThreeLayer(resolution=16, width=1 / 8, images_by=images_by, streams=4)
     )
-    report = equivariance_report(random_network(network), images_for(network))
+    report = check_equivariance(random_network(network), images_for(network))
     assert report.exactness is Exactness.NONE
     assert report.bound is None
     assert report.held is None
@@ -429,7 +429,7 @@ class InNameOnly(Backbone):
 
 def test_the_controls_measure_finds_structure() -> None:
     network = random_network(InNameOnly())
-    errors = equivariance_report(network, images_for(network)).errors
+    errors = check_equivariance(network, images_for(network)).errors
     # 270 degrees is what takes each slice to the one before it.
     law = errors.pop("270°, next slice")
     assert law < 1e-10
@@ -465,14 +465,14 @@ def test_an_invariant_network_holds_the_law_and_shows_it(group: Group) -> None:
     resolution = 16 if group.circular else 13
     seeing, blind = (build(kind, group, resolution, 1 / 8) for kind in (ThreeLayer, Blind))
     images = images_for(random_network(seeing))
-    report = equivariance_report(random_network(blind), images)
+    report = check_equivariance(random_network(blind), images)
     assert set(strengths(report.context)) == set(report.errors)
     assert max(report.errors.values()) < 1e-12
     assert report.held is (None if isinstance(group, Scales) else True)
     assert max(strengths(report.context).values()) < 1e-12
     assert changes_nothing(report.context)
     # The control: a network that follows the transformation.
-    followed = equivariance_report(seeing, images)
+    followed = check_equivariance(seeing, images)
     assert followed.held is report.held
     assert not changes_nothing(followed.context)
     assert all(value > 0.1 for name, value in strengths(followed.context).items() if name != "0°")
@@ -481,20 +481,20 @@ def test_an_invariant_network_holds_the_law_and_shows_it(group: Group) -> None:
 def test_an_invariant_control_shows_it() -> None:
     seeing, blind = (kind(resolution=16, width=1 / 8, images_by=Rotations(), rows=4) for kind in (MLP, BlindControl))
     images = images_for(random_network(seeing))
-    report = equivariance_report(random_network(blind), images)
+    report = check_equivariance(random_network(blind), images)
     assert set(strengths(report.context)) == set(report.errors)
     assert changes_nothing(report.context)
-    assert min(strengths(equivariance_report(seeing, images).context).values()) > 0.1
+    assert min(strengths(check_equivariance(seeing, images).context).values()) > 0.1
 
 
 def test_zero_padded_shifts_act_off_the_border() -> None:
     network = random_network(ThreeLayer(Translations(), resolution=28, width=1 / 8))
-    report = equivariance_report(network, images_for(network), largest_shift=1)
+    report = check_equivariance(network, images_for(network), largest_shift=1)
     assert set(strengths(report.context)) == set(report.errors)
     assert min(strengths(report.context).values()) > 0.5
     # One canvas of noise, the same everywhere: nothing varies there, which is not held either.
     blind = random_network(Blind(Translations(), resolution=28, width=1 / 8))
-    constant = equivariance_report(blind, images_for(blind), largest_shift=1)
+    constant = check_equivariance(blind, images_for(blind), largest_shift=1)
     assert constant.held is False
     assert all(math.isnan(value) for value in strengths(constant.context).values())
     assert not changes_nothing(constant.as_dict()["context"])
@@ -509,7 +509,7 @@ def test_the_strength_equals_its_definition() -> None:
         moved = network(torch.rot90(images, 1, (-2, -1))).values
     spread = (before - before.mean((0, 2, 3, 4), keepdim=True)).norm()
     expected = float((moved - before).norm() / spread)
-    found = strengths(equivariance_report(network, images).context)
+    found = strengths(check_equivariance(network, images).context)
     assert found["90°"] == pytest.approx(expected, rel=1e-9)
     assert found["0°"] == 0
 
@@ -518,7 +518,7 @@ def test_each_parts_mode_is_restored() -> None:
     network = random_network(ThreeLayer(Rotations(), resolution=13, width=1 / 8)).train()
     network.norm2.eval()
     statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    equivariance_report(network, images_for(network))
+    check_equivariance(network, images_for(network))
     assert network.training
     assert network.norm1.training
     assert not network.norm2.training
@@ -532,7 +532,7 @@ def test_a_group_without_a_law_is_refused() -> None:
     network = ThreeLayer(Rotations(), resolution=13, width=1 / 8)
     network.group = Sheared()
     with pytest.raises(GroupError, match="no equivariance measure"):
-        equivariance_report(network.double(), images_for(network))
+        check_equivariance(network.double(), images_for(network))
 
 
 def test_relative_error() -> None:
@@ -556,7 +556,7 @@ def test_a_dead_network_holds_nothing() -> None:
     """Zero is equivariant to everything, and says nothing: it must not pass for a check that held."""
     network = ThreeLayer(Rotations(), resolution=13, width=1 / 8).double()
     nn.init.constant_(network.norm3.bias, -100.0)
-    report = equivariance_report(network, images_for(network))
+    report = check_equivariance(network, images_for(network))
     assert report.held is False
     plain = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert set(plain["errors"].values()) == {None}

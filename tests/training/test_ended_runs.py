@@ -114,7 +114,7 @@ def test_inside_the_write_of_a_checkpoint(config: Path, tmp_path: Path, monkeypa
     assert [file.name for file in (out / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
-@pytest.mark.parametrize("place", ["load_data", "embed", "knn", "equivariance_report"])
+@pytest.mark.parametrize("place", ["load_data", "embed", "knn", "check_equivariance"])
 def test_an_evaluation_that_is_ended_leaves_nothing_and_starts_again(
     place: str,
     config: Path,

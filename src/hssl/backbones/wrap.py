@@ -26,7 +26,7 @@ class Wrap(Backbone):
         circular: whether the network pads circularly.
 
     The wrapper trusts the network: no layer of it is checked. Measure what you got with
-    `hssl.evaluation.equivariance.equivariance_report`.
+    `hssl.evaluation.equivariance.check_equivariance`.
     """
 
     Settings: ClassVar[type[BackboneSettings]] = WrapSettings

@@ -93,7 +93,7 @@ def _spread(expected: Tensor) -> float:
 
 
 @torch.no_grad()
-def equivariance_report(backbone: Backbone, images: Tensor, largest_shift: int = 2) -> EquivarianceReport:
+def check_equivariance(backbone: Backbone, images: Tensor, largest_shift: int = 2) -> EquivarianceReport:
     """Measure a backbone on images [B, C, H, W], in eval mode and in the images' dtype.
 
     Args:

@@ -24,6 +24,7 @@ _ROLES = {
     "muted": "#0a0b02",
     "grid": "#0a0b03",
     "paper": "#0a0b04",
+    "accent": "#0a0b05",
     "a-ssl": "#0a0b11",
     "h-ssl": "#0a0b12",
     "hybrid": "#0a0b13",
@@ -72,12 +73,12 @@ def accuracy_bars(rows: Sequence[Row], name: str) -> str | None:
         for place, row in enumerate(shown):
             summary = row.readout
             assert summary is not None
-            colour = _ROLES[row.mode]
+            colour = _role(row.mode)
             axes.barh(place, summary.mean, 0.62, color=colour, alpha=0.35, linewidth=0)
             if summary.std is not None:
                 axes.errorbar(summary.mean, place, xerr=summary.std, color=colour, capsize=4, linewidth=1.6)
             runs = [record.evaluation.readout.accuracy for record in row.records if record.evaluation.readout]
-            axes.plot(runs, [place] * len(runs), MARKERS[row.mode], color=colour, markersize=4)
+            axes.plot(runs, [place] * len(runs), _marker(row.mode), color=colour, markersize=4)
             if row.paper is not None:
                 axes.plot(
                     row.paper.mean,
@@ -116,7 +117,7 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str, chance
         axes = _upright(figure, label)
         ends = []
         for row, lines in curves:
-            colour = _ROLES[row.mode]
+            colour = _role(row.mode)
             epochs = _spread_out(sorted(set[int].intersection(*(set(line) for line in lines))))
             of_epoch = [[line[epoch] for line in lines] for epoch in epochs]
             means = [fmean(values) for values in of_epoch]
@@ -127,7 +128,7 @@ def learning_curves(rows: Sequence[Row], key: str, label: str, name: str, chance
                 axes.fill_between(epochs, low, high, color=colour, alpha=0.22, linewidth=0)
             axes.plot(
                 epochs, means, color=colour, linewidth=2, linestyle=_DASHES.get(row.mode, "-"),
-                marker=MARKERS[row.mode], markersize=6, markevery=[-1], clip_on=False,
+                marker=_marker(row.mode), markersize=6, markevery=[-1], clip_on=False,
             )  # fmt: skip
         if chance is not None:
             axes.axhline(chance, color=_ROLES["muted"], linewidth=1.2, linestyle=":")
@@ -178,7 +179,7 @@ def equivariance_errors(rows: Sequence[Row], name: str) -> str | None:
                 errors = [max(error, floor) for _, error in found]
                 axes.plot(
                     *((errors, places) if lying else (places, errors)),
-                    MARKERS[row.mode], color=_ROLES[row.mode], markersize=4.5, markeredgewidth=0, alpha=0.8,
+                    _marker(row.mode), color=_role(row.mode), markersize=4.5, markeredgewidth=0, alpha=0.8,
                     clip_on=False,
                 )  # fmt: skip
         for bound in bounds:
@@ -249,9 +250,18 @@ def _power(value: float) -> str:
     return f"{value:g}" if -3 <= exponent < 4 else f"$10^{{{exponent}}}$"
 
 
+def _role(mode: str) -> str:
+    """The colour of a mode; methods of one's own share that of links."""
+    return _ROLES.get(mode, _ROLES["accent"])
+
+
+def _marker(mode: str) -> str:
+    return MARKERS.get(mode, "X")
+
+
 def _row_name(row: Row, shown: Sequence[Row]) -> str:
     same = [other for other in shown if other.mode == row.mode]
-    return row.mode_name if len(same) == 1 else f"{MODES[row.mode]} ({same.index(row) + 1})"
+    return row.mode_name if len(same) == 1 else f"{MODES.get(row.mode, row.mode)} ({same.index(row) + 1})"
 
 
 def _spread_out(epochs: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from hssl.backbones import randomize_statistics
 from hssl.config import Config
 from hssl.data import DataSets, Store, load_data
 from hssl.errors import ConfigurationError, RunFolderError
-from hssl.evaluation.equivariance import equivariance_report
+from hssl.evaluation.equivariance import check_equivariance
 from hssl.training.build import build_backbone
 from hssl.training.calibration import calibrate
 from hssl.training.checkpoint import load_checkpoint
@@ -57,8 +57,8 @@ def evaluate_run(
     count = min(config.evaluation.equivariance_images, len(test_store))
     images = test_store.batch(torch.arange(count, device=device))
     told("equivariance error, of the trained network and of the untrained one")
-    report = equivariance_report(module.backbone.float(), images)
-    report_before = equivariance_report(before.backbone.float(), images)
+    report = check_equivariance(module.backbone.float(), images)
+    report_before = check_equivariance(before.backbone.float(), images)
     epochs = int(checkpoint["epoch"]) + 1
     evaluation = {
         "recipe": config.recipe,
@@ -101,7 +101,7 @@ def measure_equivariance(
         module, data, _ = restored(folder, config)
         store = data.test
         images = store.batch(torch.arange(min(config.evaluation.equivariance_images, len(store))))
-        return equivariance_report(module.backbone.cpu().float(), images).as_dict()
+        return check_equivariance(module.backbone.cpu().float(), images).as_dict()
     if config is None:
         raise ConfigurationError("give a recipe or a run's folder to measure")
     channels = 1 if config.data.name in ("digits", "mnist") else 3
@@ -112,7 +112,7 @@ def measure_equivariance(
     randomize_statistics(backbone, generator)
     coarse = torch.rand(2, channels, 7, 7, generator=generator)
     images = nn.functional.interpolate(coarse, size=config.data.resolution, mode="bicubic", align_corners=False)
-    return equivariance_report(backbone, images).as_dict()
+    return check_equivariance(backbone, images).as_dict()
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from . import optimizers as optimizers
 from . import paper as paper
 from . import training as training
 from . import views as views
-from .backbones import CIFAR10ResNet20 as CIFAR10ResNet20
 from .backbones import MLP as MLP
 from .backbones import Backbone as Backbone
+from .backbones import CIFAR10ResNet20 as CIFAR10ResNet20
 from .backbones import ThreeLayer as ThreeLayer
 from .backbones import TinyImageNetResNet20 as TinyImageNetResNet20
 from .backbones import Wrap as Wrap

@@ -24,13 +24,15 @@ from hssl.paper import numbers as paper
 from hssl.paper.grid import ANY_PAIRS
 from hssl.runs.record import RunRecord
 
-MODES = {
-    "a-ssl": "A-SSL",
-    "h-ssl": "H-SSL",
-    "hybrid": "Hybrid",
-    "frozen": "Frozen",
-    "supervised": "Supervised",
-}
+
+class _Names(dict[str, str]):
+    """A way of training that the paper does not have is called what it is."""
+
+    def __missing__(self, mode: str) -> str:
+        return mode
+
+
+MODES = _Names({"a-ssl": "A-SSL", "h-ssl": "H-SSL", "hybrid": "Hybrid", "frozen": "Frozen", "supervised": "Supervised"})
 MEASURES: Mapping[str, str] = {
     "readout": "Readout",
     "linear_probe": "Linear probe",

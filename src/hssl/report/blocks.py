@@ -114,6 +114,6 @@ def p_value(p: float | None) -> Number:
 
 
 def modes_of(modes: Iterable[str]) -> tuple[str, ...]:
-    """Each mode once, in the order of the paper's columns."""
+    """Each mode once, in the order of the paper's columns; those that it does not have come last."""
     there = set(modes)
-    return tuple(mode for mode in MODES if mode in there)
+    return tuple(mode for mode in (*MODES, *sorted(there - MODES.keys())) if mode in there)

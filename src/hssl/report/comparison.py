@@ -25,6 +25,7 @@ from hssl.analysis.summaries import (
 )
 from hssl.files import write_atomically
 from hssl.paper import numbers as paper
+from hssl.report.blocks import modes_of
 from hssl.report.html import to_html as section_html
 from hssl.report.page import document, figure, legend, prose, table
 from hssl.report.plots import accuracy_bars, equivariance_errors
@@ -172,7 +173,7 @@ def _cost(cells: dict[Cell, list[Row]]) -> str:
 
 def _by_mode(cells: dict[Cell, list[Row]], measure: Callable[[Row], Summary | None]) -> str:
     """A table of a measure with a line a cell and a column a mode; empty where nothing was measured."""
-    modes = [mode for mode in MODES if any(row.mode == mode for rows in cells.values() for row in rows)]
+    modes = modes_of(row.mode for rows in cells.values() for row in rows)
     lines, anything = [], False
     for cell, rows in cells.items():
         texts = []

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hssl.backbones import BasicBlock
+from hssl.backbones.resnet20 import block_of
 from hssl.groups import Scales
 from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, hermite_gauss_basis
 from hssl.objectives import OBJECTIVES
@@ -84,7 +84,7 @@ def test_layer(reference_root: Path, name: str) -> None:
 def test_residual_block(reference_root: Path, name: str) -> None:
     record = Record(reference_root, name)
     in_channels, out_channels = record["x"].shape[1], record["y"].shape[1]
-    block = BasicBlock(in_channels, out_channels, record.group, stride=record.meta["stride"])
+    block = block_of(in_channels, out_channels, record.group, stride=record.meta["stride"])
     state = {}
     for key, values in record.tensors.items():
         part, _, parameter = key.partition("__")

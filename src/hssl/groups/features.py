@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -241,6 +243,10 @@ class GroupFeatures:
             else f"{self.chosen}, {self.channels} channels"
         )
         return f"GroupFeatures({self.group}, order {self.group.order}: {what})"
+
+
+Maps = TypeVar("Maps", Tensor, GroupFeatures)
+"""What a layer takes and returns: features, or a tensor."""
 
 
 def _moved(rows: Tensor, counts: tuple[int, ...], group: Group, *, back: bool) -> Tensor:

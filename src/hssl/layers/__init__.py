@@ -2,13 +2,11 @@
 
 from hssl.kernels.plan import PLAN_CHOICES, PLANS, Plan, PlanChoice
 from hssl.layers.basis import BasisKind, hermite_gauss_basis
-from hssl.layers.group_conv import GroupConv2d
-from hssl.layers.lifting_conv import LiftingConv2d
 from hssl.layers.norm_pool import GroupBatchNorm, GroupPool, GroupReLU, SpacePool
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.pointwise_conv import PointwiseConv2d
 from hssl.layers.sizes import SpatialStep, check_size, legal_sizes
-from hssl.layers.steerable import SteerableConv2d
+from hssl.layers.steerable import GroupConv2d, LiftingConv2d, SteerableConv2d
 
 __all__ = [
     "PLANS",

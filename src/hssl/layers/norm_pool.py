@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import Literal
 
 from torch import Tensor, nn
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import GroupFeatures
+from hssl.groups.features import Maps
 
 
 class GroupBatchNorm(nn.BatchNorm3d):
@@ -16,11 +17,7 @@ class GroupBatchNorm(nn.BatchNorm3d):
     Sharing over the group axis is what equivariance needs: statistics by stream would tell the streams apart.
     """
 
-    @overload
-    def forward(self, input: Tensor) -> Tensor: ...
-    @overload
-    def forward(self, input: GroupFeatures) -> GroupFeatures: ...
-    def forward(self, input: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+    def forward(self, input: Maps) -> Maps:
         if isinstance(input, GroupFeatures):
             return input.replaced(self.forward(input.settled))
         if input.ndim == 4:
@@ -47,11 +44,7 @@ class GroupBatchNorm(nn.BatchNorm3d):
 class GroupReLU(nn.ReLU):
     """ReLU of features, which waits for the next layer to take it, or of a tensor."""
 
-    @overload
-    def forward(self, input: Tensor) -> Tensor: ...
-    @overload
-    def forward(self, input: GroupFeatures) -> GroupFeatures: ...
-    def forward(self, input: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+    def forward(self, input: Maps) -> Maps:
         return input.rectified() if isinstance(input, GroupFeatures) else super().forward(input)
 
 

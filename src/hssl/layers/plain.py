@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import overload
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hssl.errors import SizeError
 from hssl.groups import GroupFeatures
+from hssl.groups.features import Maps
 from hssl.layers.sizes import SpatialStep
 
 
@@ -30,33 +29,26 @@ class PlainConv2d(nn.Module):
         padding = self.circular_padding or int(self.conv.padding[0])
         return SpatialStep(name, self.conv.kernel_size[0], self.conv.stride[0], padding, beside)
 
-    @overload
-    def forward(self, values: Tensor) -> Tensor: ...
-    @overload
-    def forward(self, values: GroupFeatures) -> GroupFeatures: ...
-    def forward(self, values: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+    def forward(self, values: Maps) -> Maps:
+        """Features, or a tensor [B, C, G, H, W] or [B, C, H, W] -> [B, O, G, H', W'].
+
+        Raises:
+            SizeError: features whose rows lie stream after stream.
+        """
         if isinstance(values, GroupFeatures):
-            made = self._rows(values) if values.has_rows else self(values.settled)
+            if values.has_rows and not values.layout.interleaved:
+                raise SizeError("a materialised layer takes rows image after image", got=values.layout)
+            made = self._rows(values.settled) if values.has_rows else self(values.settled)
             return values.replaced(made, self.conv.stride[0])
-        if values.ndim == 5:
-            values = values.transpose(1, 2).flatten(1, 2)
+        rows = self._rows(values.transpose(1, 2) if values.ndim == 5 else values)
+        return rows.reshape(len(values), self.streams, *rows.shape[1:]).transpose(1, 2)
+
+    def _rows(self, values: Tensor) -> Tensor:
+        """Rows image after image with all their streams, or images: -> [B*G, O, H', W']."""
+        values = values.reshape(-1, self.conv.in_channels, *values.shape[-2:])
         if self.circular_padding:
             values = pad_circular(values, self.circular_padding)
         out: Tensor = self.conv(values)
-        return out.reshape(len(out), self.streams, out.shape[1] // self.streams, *out.shape[2:]).transpose(1, 2)
-
-    def _rows(self, features: GroupFeatures) -> Tensor:
-        """Rows image after image with all their streams, or images: -> [B*G, O, H', W'].
-
-        Raises:
-            SizeError: rows that lie stream after stream.
-        """
-        if not features.layout.interleaved:
-            raise SizeError("a materialised layer takes rows image after image", got=features.layout)
-        values = features.settled
-        if self.circular_padding:
-            values = pad_circular(values, self.circular_padding)
-        out: Tensor = self.conv(values.reshape(-1, self.conv.in_channels, *values.shape[2:]))
         return out.reshape(len(out) * self.streams, out.shape[1] // self.streams, *out.shape[2:])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Group, GroupFeatures
+from hssl.groups.features import Maps
 from hssl.layers.plain import PlainConv2d
 from hssl.layers.sizes import SpatialStep
 
@@ -41,11 +41,7 @@ class PointwiseConv2d(nn.Module):
         """What this layer does to the size of a map, for the check at build time."""
         return SpatialStep(name, 1, self.stride, 0, beside)
 
-    @overload
-    def forward(self, values: Tensor) -> Tensor: ...
-    @overload
-    def forward(self, values: GroupFeatures) -> GroupFeatures: ...
-    def forward(self, values: Tensor | GroupFeatures) -> Tensor | GroupFeatures:
+    def forward(self, values: Maps) -> Maps:
         """Features, or a tensor [B, C, G, H, W] -> [B, O, G, H', W']."""
         if isinstance(values, GroupFeatures):
             made = self._rows(values.settled) if values.has_rows else self(values.settled)

@@ -1,5 +1,4 @@
-"""What lifting and group convolution share: a weight over basis functions, and filters made anew from it in each
-forward.
+"""Lifting and group convolution: a weight over basis functions, and filters made anew from it in each forward.
 
 Filters are stateless: nothing is cached, so the state_dict is the weight in both modes, and deep copies, teachers and
 checkpoints cannot go stale. `materialize()` gives a plain convolution where that is wanted.
@@ -13,6 +12,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Exactness, Group, GroupFeatures, RowLayout
-from hssl.kernels.convolution import StreamConvolution
+from hssl.groups.features import Maps
+from hssl.kernels.convolution import StreamConvolution, streams_pay
 from hssl.kernels.plan import PlanChoice
 from hssl.layers.basis import (
     BasisKind,
@@ -48,6 +49,8 @@ class SteerableConv2d(nn.Module):
 
     weight: nn.Parameter
     plan: PlanChoice = "auto"
+    lifts: ClassVar[bool] = False
+    """Whether it takes images, which all streams read."""
 
     def __init__(
         self,
@@ -109,6 +112,10 @@ class SteerableConv2d(nn.Module):
         """The dense filters, a copy for each stream."""
         raise NotImplementedError
 
+    def _dense_kernels(self) -> tuple[Tensor, int]:
+        """The kernels of all streams as one convolution has them, and its groups."""
+        raise NotImplementedError
+
     def _basis_weight(self) -> Tensor:
         """[O, C, e^2]: the weight of a layer whose streams do not mix."""
         raise NotImplementedError
@@ -127,9 +134,28 @@ class SteerableConv2d(nn.Module):
 
     # -- features and rows -------------------------------------------------------------------------------------------
 
-    def _of_features(self, z: GroupFeatures) -> GroupFeatures:
-        """Features whose rows are convolved, together with a ReLU that waits in them."""
-        return z.replaced(self.rows(z.rows, z.layout, z.waiting), self.stride)
+    def forward(self, values: Maps) -> Maps:
+        """Features, or a tensor [B, C, G, H, W], of a lifting [B, C, H, W] -> [B, O, G, H', W']."""
+        if isinstance(values, GroupFeatures):
+            rows = self.rows(values.rows, values.layout, values.waiting) if values.has_rows else self(values.settled)
+            return values.replaced(rows, self.stride)
+        streams = self.group.streams
+        axes = (self.in_channels,) if self.lifts else (self.in_channels, streams)
+        if values.ndim != 3 + len(axes) or values.shape[1:-2] != axes:
+            raise SizeError(
+                f"{self} takes {'images' if self.lifts else 'features'} "
+                f"[batch, {', '.join(map(str, axes))}, height, width]",
+                got=f"a tensor of shape {tuple(values.shape)}",
+            )
+        if self.computes_plainly(values):
+            out = self._reference(values if self.lifts else values.transpose(1, 2).flatten(0, 1))
+            return out.reshape(len(values), streams, *out.shape[1:]).transpose(1, 2)
+        by_stream = values.expand(streams, *values.shape) if self.lifts else values.permute(2, 0, 1, 3, 4)
+        return self._by_stream(by_stream).permute(1, 2, 0, 3, 4)
+
+    def computes_plainly(self, values: Tensor) -> bool:
+        """Whether these are computed by the plain formulation, one dense convolution for all streams."""
+        return self.plan == "plain" or not self.plannable
 
     def rows(self, values: Tensor, layout: RowLayout, rectify: bool = False) -> Tensor:
         """The convolution on rows: [R, C, H, W] -> [R, O, H', W'], each row with the filters of its stream.
@@ -143,7 +169,7 @@ class SteerableConv2d(nn.Module):
             SizeError: rows that their layout does not describe, or a map smaller than the kernel.
         """
         if layout.interleaved:
-            return self._plain_rows(F.relu(values) if rectify else values)
+            return self._reference(F.relu(values) if rectify else values)
         if len(layout.counts) not in (1, self.group.streams) or len(values) != layout.total:
             raise SizeError(
                 f"{self} was given rows that their layout does not describe",
@@ -208,20 +234,14 @@ class SteerableConv2d(nn.Module):
 
     # -- the plain formulation ---------------------------------------------------------------------------------------
 
-    def _plain_rows(self, values: Tensor) -> Tensor:
-        """Rows image after image -> rows image after image."""
-        raise NotImplementedError
-
-    def _dense_kernels(self) -> Tensor:
-        """The kernels of all streams as one convolution has them."""
-        raise NotImplementedError
-
-    def _convolve(self, values: Tensor, groups: int) -> Tensor:
-        """Channels in blocks of streams -> [B*G, O, H', W'], image after image."""
+    def _reference(self, values: Tensor) -> Tensor:
+        """Rows image after image with all streams of each, or images to lift -> [B*G, O, H', W'], image after image."""
         dtype = _working_dtype(values)
         with _own_precision(values.device.type):
-            values, padding = self._padded(values.to(dtype))
-            out = F.conv2d(values, self._dense_kernels().to(dtype), stride=self.stride, padding=padding, groups=groups)
+            kernels, groups = self._dense_kernels()
+            blocks = values.reshape(-1, kernels.shape[1] * groups, *values.shape[2:])
+            blocks, padding = self._padded(blocks.to(dtype))
+            out = F.conv2d(blocks, kernels.to(dtype), stride=self.stride, padding=padding, groups=groups)
             return self._with_bias(out.reshape(len(out) * self.group.streams, self.out_channels, *out.shape[2:]))
 
     def _with_bias(self, out: Tensor) -> Tensor:
@@ -238,7 +258,9 @@ class SteerableConv2d(nn.Module):
             )
         return (pad_circular(values, padding), 0) if self.group.circular and padding else (values, padding)
 
-    def _plain(self, dense: Tensor, groups: int) -> PlainConv2d:
+    def materialize(self) -> PlainConv2d:
+        """A plain convolution with the same output, no longer steerable."""
+        dense, groups = self._dense_kernels()
         circular = self._full_padding if self.group.circular else 0
         conv = nn.Conv2d(
             dense.shape[1] * groups,
@@ -264,6 +286,137 @@ class SteerableConv2d(nn.Module):
         parts += [f"basis={self.basis}"] if self.basis != "sesn" else []
         parts += ["bias"] if self.bias is not None else []
         return ", ".join(parts)
+
+
+class LiftingConv2d(SteerableConv2d):
+    """z_g = sum_c x_c (cross-correlated with) T_g psi_c, where psi_c = sum_f w[o, c, f] psi_f.
+
+    Appendix C, equation 4, at l = 0; Sosnovik et al. 2020 for scales. Images [B, C, H, W] -> features [B, O, G, H',
+    W'].
+
+    Args:
+        in_channels, out_channels: C and O.
+        kernel_size, effective_size: k (odd) and e of the basis; `weight` is [O, C, e^2].
+        group: decides the copies of the filter along the group axis, and the kind of padding.
+        stride, padding, bias: as in `torch.nn.Conv2d`; the bias is shared over the group.
+        basis: `sesn` or `untruncated`, see `hermite_gauss_basis`.
+
+    Raises:
+        ConfigurationError: kernel and scales that leave a basis function without points.
+    """
+
+    lifts: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        effective_size: int,
+        group: Group,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = False,
+        basis: BasisKind = "sesn",
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, effective_size, group, stride, padding, bias, basis)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, effective_size**2))
+        self.reset_parameters()
+
+    def kernels(self) -> Tensor:
+        """The dense filters, one copy a stream: [O, C, G, k, k]."""
+        return self.group.orient(self._combine(self.weight))
+
+    def _basis_weight(self) -> Tensor:
+        return self.weight
+
+    @property
+    def plannable(self) -> bool:
+        return type(self).kernels is LiftingConv2d.kernels
+
+    def _dense_kernels(self) -> tuple[Tensor, int]:
+        return self.kernels().permute(2, 0, 1, 3, 4).flatten(0, 1), 1
+
+    def computes_plainly(self, values: Tensor) -> bool:
+        if self.plan not in ("auto", "measured") or not self.plannable:
+            return super().computes_plainly(values)
+        size, cropped = self._full_kernel_size, min(self._supports) < self._full_kernel_size
+        return not streams_pay(values, self.out_channels, size, aligned=self._aligned, cropped=cropped)
+
+    def __repr__(self) -> str:
+        return f"LiftingConv2d({self.in_channels} -> {self.out_channels} x {self.group.streams}, {self._settings()})"
+
+
+class GroupConv2d(SteerableConv2d):
+    """z'_g = sum_{h, c} z_{c,h} (cross-correlated with) T_g psi_c[g^-1 h] (appendix C, equation 4).
+
+    With extent 1, the paper's, only h = g contributes: streams never mix. With the full extent of a closed group the
+    filter is shifted along the group axis AND turned (Cohen and Welling 2016). Features [B, C, G, H, W] -> [B, O, G,
+    H', W'].
+
+    Args:
+        in_channels, out_channels: C and O.
+        kernel_size, effective_size: k (odd) and e of the basis; `weight` is [O, C, extent, e^2].
+        group: the group of the features.
+        stride, padding, bias, basis: as in `LiftingConv2d`.
+        extent: 1, or the order of a closed group.
+
+    Raises:
+        ConfigurationError: an extent that the group cannot have.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        effective_size: int,
+        group: Group,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = False,
+        basis: BasisKind = "sesn",
+        extent: int = 1,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, effective_size, group, stride, padding, bias, basis)
+        turning = group.filter_group.turns and group.filter_group.closed
+        if extent != 1 and not (group.streams == extent and turning):
+            raise ConfigurationError(
+                f"a group convolution over {group} cannot have an extent of {extent}",
+                expected=f"1{f' or {group.streams}' if turning else ''}",
+                hint="an extent above 1 needs a closed group: shifting along sampled scales is no group action",
+            )
+        self.extent = extent
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, extent, effective_size**2))
+        self.reset_parameters()
+
+    def kernels(self) -> Tensor:
+        """The dense filters: [O, C, G, k, k] with extent 1, else [O, C, G (out), G (in), k, k]."""
+        if self.extent == 1:
+            return self.group.orient(self._combine(self.weight[:, :, 0]))
+        turned = self.group.orient(self._combine(self.weight))  # [O, C, extent, G, k, k]
+        # Output stream g reads input stream h through the filter slice g^-1 h, turned by g.
+        group = self.group.filter_group
+        streams = torch.arange(group.order, device="cpu")
+        rows = [turned[:, :, group.act(group.inverse(g), streams).to(turned.device), g] for g in range(group.order)]
+        return torch.stack(rows, dim=2)
+
+    def _basis_weight(self) -> Tensor:
+        return self.weight[:, :, 0]
+
+    @property
+    def plannable(self) -> bool:
+        return self.extent == 1 and type(self).kernels is GroupConv2d.kernels
+
+    def _dense_kernels(self) -> tuple[Tensor, int]:
+        if self.extent == 1:
+            return self.kernels().permute(2, 0, 1, 3, 4).flatten(0, 1), self.group.streams
+        return self.kernels().permute(2, 0, 3, 1, 4, 5).flatten(2, 3).flatten(0, 1), 1
+
+    def __repr__(self) -> str:
+        streams = self.group.streams
+        settings = self._settings() + (f", extent={self.extent}" if self.extent != 1 else "")
+        return f"GroupConv2d({self.in_channels} x {streams} -> {self.out_channels} x {streams}, {settings})"
 
 
 def _own_precision(device_type: str) -> AbstractContextManager[None]:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from hssl.backbones import CIFAR10ResNet20, SteerableBackbone, ThreeLayer
-from hssl.groups import Rotations, Scales, Streams, Translations
-from hssl.layers import PLAN_CHOICES, GroupConv2d, LiftingConv2d, RowLayout, SteerableConv2d
+from hssl.groups import Rotations, RowLayout, Scales, Streams, Translations
+from hssl.layers import PLAN_CHOICES, GroupConv2d, LiftingConv2d, SteerableConv2d
 
 SCALES = Scales((1.0, 1.25, 1.5, 1.75))
 LAYERS = {

@@ -51,8 +51,15 @@ def fields(overrides: Mapping[str, str]) -> int:
     for name, parts, field in fields_of_parts(config):
         kind, _, inner = name.partition(".")
         if kind in KINDS and inner == "name":
-            words = " | ".join((*KINDS[kind].named, "my_module:MyClass"))
-            rows.append((f"--{name}", words, getattr(config, kind).name, f"--{kind} NAME is short for it"))
+            ours = ", ".join(KINDS[kind].named)
+            rows.append(
+                (
+                    f"--{name}",
+                    "name | my_module:MyClass",
+                    getattr(config, kind).name,
+                    f"--{kind} is short for it: {ours}",
+                )
+            )
         else:
             told = f"{parts}: {field.description}" if parts else str(field.description)
             rows.append((f"--{name}", *accepted_by(field), told))

@@ -7,6 +7,7 @@ import torch
 
 from hssl.errors import GroupError, SizeError
 from hssl.groups import Dihedral, Exactness, Group, Product, Rotations, Scales, Translations, Unstructured
+from hssl.groups.product import factors, on_grid
 from laws import moved_features, noise
 
 
@@ -125,3 +126,17 @@ def test_products_that_would_be_no_group_are_refused(factors: tuple[Group, Group
 def test_two_factors_of_scales_are_refused() -> None:
     with pytest.raises(GroupError, match="one factor of a product holds the scales"):
         _ = Product(Scales((1.0, 2.0)), Scales((1.0, 2.0))).filter_scales
+
+
+def test_a_group_on_another_grid_keeps_its_filters_and_its_torus() -> None:
+    grid, torus = Translations((2, 3), stride=2), Translations((2, 3), stride=2, circular=True)
+    assert on_grid(Translations((4, 4)), (2, 3), 2) == grid
+    assert on_grid(Translations(circular=True), (2, 3), 2) == torus
+    both = Product(Rotations(), Scales((1.0, 2.0)))
+    for filters in (Rotations(), both, Unstructured(3, Rotations())):
+        whole = Product(filters, grid)
+        assert on_grid(filters, (2, 3), 2) == on_grid(Product(filters, Translations((4, 4))), (2, 3), 2) == whole
+        assert factors(whole) == (filters, grid)
+        assert factors(filters) == (filters, None)
+    assert on_grid(Product(Rotations(), Translations((4, 4), circular=True)), (2, 3), 2) == Product(Rotations(), torus)
+    assert factors(grid) == (None, grid)

@@ -114,7 +114,6 @@ def test_rounding_and_plain_truncation_would_be_off() -> None:
 def test_classes_of_exactness() -> None:
     assert Translations((4, 4), circular=True).exactness is Exactness.EXACT
     assert Translations((4, 4)).exactness is Exactness.OFF_BORDER
-    assert Translations((4, 4)).on_grid((2, 3), 2) == Translations((2, 3), stride=2)
 
 
 def test_bad_values_are_refused() -> None:

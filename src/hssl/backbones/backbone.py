@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from hssl.backbones.settings import BackboneSettings
 from hssl.errors import ConfigurationError, SizeError
-from hssl.groups import Group, GroupFeatures, Product, Streams, Translations
+from hssl.groups import Group, GroupFeatures, Streams
+from hssl.groups.product import factors, on_grid
 from hssl.heads import PooledReadout, Projector
 from hssl.layers import GroupConv2d, LiftingConv2d, PointwiseConv2d, SpatialStep, check_size, legal_sizes
 from hssl.layers.sizes import output_size, total_stride
@@ -87,11 +88,9 @@ class Backbone(nn.Module, ABC):
         if isinstance(out, GroupFeatures):
             return out
         group = self.feature_group
-        positions = group.second if isinstance(group, Product) else group
-        if isinstance(positions, Translations) and tuple(out.shape[-2:]) != positions.axes:
-            size = (out.shape[-2], out.shape[-1])
-            positions = Translations(size, stride=positions.stride, circular=positions.circular)
-            group = Product(group.first, positions) if isinstance(group, Product) else positions
+        _, positions = factors(group)
+        if positions is not None:
+            group = on_grid(group, (out.shape[-2], out.shape[-1]), positions.stride)
         return GroupFeatures(out.reshape(*out.shape[:2], *group.axes), group)
 
     def forward(self, images: Tensor, elements: Streams | Tensor | None = None) -> GroupFeatures:
@@ -139,9 +138,7 @@ class Backbone(nn.Module, ABC):
         check_size(steps, resolution, self.group, type(self).__name__)
         self.resolution = resolution
         size = output_size(steps, resolution)
-        positions = Translations((size, size), stride=total_stride(steps), circular=self.group.circular)
-        plain = isinstance(self.group, Translations)
-        self.feature_group = positions if plain else Product(self.group.filter_group, positions)
+        self.feature_group = on_grid(self.group, (size, size), total_stride(steps))
 
     def _check_images(self, images: Tensor) -> None:
         expected = (self.in_channels, self.resolution, self.resolution)

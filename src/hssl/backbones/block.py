@@ -32,7 +32,7 @@ class BasicBlock(nn.Module):
         out = self.conv2(self.relu(self.norm2(self.conv1(a))))
         return (x if self.shortcut is None else self.shortcut(a)) + out
 
-    def spatial_steps(self, name: str) -> Iterator[SpatialStep]:
+    def path_steps(self, name: str) -> Iterator[SpatialStep]:
         """Its layers in the order of the path; the shortcut reads what conv1 reads."""
         yield self.conv1.spatial_step(f"{name}.conv1")  # type: ignore[operator]
         if self.shortcut is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -14,7 +14,7 @@ from hssl.backbones.settings import BackboneSettings, CIFAR10ResNet20Settings, T
 from hssl.backbones.steerable import SteerableBackbone
 from hssl.errors import ConfigurationError
 from hssl.groups import Group, GroupFeatures
-from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, GroupReLU, LiftingConv2d, PointwiseConv2d, SpatialStep
+from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, GroupReLU, LiftingConv2d, PointwiseConv2d
 
 
 def block_of(
@@ -92,13 +92,6 @@ class ResNet20(SteerableBackbone):
                 fan_out = module.weight.numel() / module.in_channels
                 nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
 
-    def spatial_steps(self) -> Sequence[SpatialStep]:
-        steps = [self.lift.spatial_step("lift"), self.stem.spatial_step("stem")]
-        for index, block in enumerate(self.blocks):
-            assert isinstance(block, BasicBlock)
-            steps.extend(block.spatial_steps(f"blocks.{index}"))
-        return steps
-
     def stages(self) -> Sequence[Callable[[GroupFeatures], GroupFeatures]]:
         return self.enter_group, *(self._stage(index) for index in range(len(self.blocks) // self.blocks_a_stage))
 
@@ -118,42 +111,26 @@ class ResNet20(SteerableBackbone):
 
 
 class CIFAR10ResNet20(ResNet20):
-    """Stages (128, 256, 512), strides (1, 2, 2), three blocks each: z is [B, 512, G, 7, 7] for 25 to 28 pixels."""
+    """Stages (128, 256, 512), strides (1, 2, 2), three blocks each: z is [B, 512, G, 7, 7] for 25 to 28 pixels.
+
+    Args:
+        group, settings: as in `ResNet20`, which has the rest of them.
+    """
 
     Settings: ClassVar[type[BackboneSettings]] = CIFAR10ResNet20Settings
 
-    def __init__(
-        self,
-        group: Group,
-        *,
-        in_channels: int = 3,
-        resolution: int = 25,
-        width: float = 1.0,
-        basis: BasisKind = "sesn",
-        full_extent: bool = False,
-    ) -> None:
-        super().__init__(
-            group, widths=(128, 256, 512), strides=(1, 2, 2), blocks=3, in_channels=in_channels, resolution=resolution,
-            width=width, basis=basis, full_extent=full_extent,
-        )  # fmt: skip
+    def __init__(self, group: Group, **settings: Any) -> None:
+        super().__init__(group, widths=(128, 256, 512), strides=(1, 2, 2), blocks=3, **settings)
 
 
 class TinyImageNetResNet20(ResNet20):
-    """Stages (64, 128, 256, 512), strides (1, 2, 2, 2), two blocks each: z is [B, 512, G, 4, 4] for 25 to 32 pixels."""
+    """Stages (64, 128, 256, 512), strides (1, 2, 2, 2), two blocks each: z is [B, 512, G, 4, 4] for 25 to 32 pixels.
+
+    Args:
+        group, settings: as in `ResNet20`, which has the rest of them.
+    """
 
     Settings: ClassVar[type[BackboneSettings]] = TinyImageNetResNet20Settings
 
-    def __init__(
-        self,
-        group: Group,
-        *,
-        in_channels: int = 3,
-        resolution: int = 25,
-        width: float = 1.0,
-        basis: BasisKind = "sesn",
-        full_extent: bool = False,
-    ) -> None:
-        super().__init__(
-            group, widths=(64, 128, 256, 512), strides=(1, 2, 2, 2), blocks=2, in_channels=in_channels,
-            resolution=resolution, width=width, basis=basis, full_extent=full_extent,
-        )  # fmt: skip
+    def __init__(self, group: Group, **settings: Any) -> None:
+        super().__init__(group, widths=(64, 128, 256, 512), strides=(1, 2, 2, 2), blocks=2, **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
@@ -10,7 +11,8 @@ from hssl.backbones.backbone import Backbone
 from hssl.backbones.settings import BackboneSettings, SteerableSettings
 from hssl.errors import ConfigurationError
 from hssl.groups import Group, GroupFeatures, RowLayout, Streams
-from hssl.layers import PLAN_CHOICES, GroupConv2d, PlainConv2d, PlanChoice, SteerableConv2d
+from hssl.layers import PLAN_CHOICES, GroupConv2d, PlainConv2d, PlanChoice, SpatialStep, SteerableConv2d
+from hssl.layers.sizes import steps_of
 
 
 class SteerableBackbone(Backbone):
@@ -58,6 +60,9 @@ class SteerableBackbone(Backbone):
         """Whether streams can be computed one without the other."""
         return all(layer.extent == 1 for layer in self._steerable() if isinstance(layer, GroupConv2d))
 
+    def spatial_steps(self) -> Sequence[SpatialStep]:
+        return list(steps_of(self))
+
     def _steerable(self) -> list[SteerableConv2d]:
         return [part for part in self.modules() if isinstance(part, SteerableConv2d)]
 
@@ -68,15 +73,13 @@ class SteerableBackbone(Backbone):
         return any(layer.plan == "plain" or not layer.plannable for layer in self._steerable())
 
     def enter(self, images: Tensor, elements: Streams | Tensor | None = None) -> GroupFeatures:
-        group, batch = self.group, len(images)
+        group, batch, plain = self.group, len(images), self._plain
         chosen = None if elements is None else self._streams(elements, batch)
-        if self._plain:
-            # The slow twin computes all of them; `leave` chooses.
-            return GroupFeatures.of_images(images, group, RowLayout((batch,) * group.streams, True, chosen))
-        counts = (batch,) * group.streams if chosen is None else chosen.counts
-        if group.folds:
-            return GroupFeatures.of_images(images, group, RowLayout((sum(counts),), chosen=chosen, moved=counts))
-        return GroupFeatures.of_images(images, group, RowLayout(counts, chosen=chosen))
+        # The slow twin computes all of them; `leave` chooses.
+        counts = (batch,) * group.streams if chosen is None or plain else chosen.counts
+        folded = group.folds and not plain
+        layout = RowLayout((sum(counts),) if folded else counts, plain, chosen, moved=counts if folded else None)
+        return GroupFeatures.of_images(images, group, layout)
 
     def leave(self, out: GroupFeatures) -> GroupFeatures:
         return out.choose(out.chosen) if out.chosen is not None and out.layout.interleaved else out

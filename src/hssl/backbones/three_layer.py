@@ -12,7 +12,7 @@ from hssl.backbones.settings import BackboneSettings, ThreeLayerSettings
 from hssl.backbones.steerable import SteerableBackbone
 from hssl.groups import Group, GroupFeatures
 from hssl.heads import ConvReadout
-from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, GroupReLU, LiftingConv2d, SpatialStep
+from hssl.layers import BasisKind, GroupBatchNorm, GroupConv2d, GroupReLU, LiftingConv2d
 
 
 class ThreeLayer(SteerableBackbone):
@@ -58,9 +58,6 @@ class ThreeLayer(SteerableBackbone):
 
     def build_readout(self, classes: int) -> nn.Module:
         return ConvReadout(self.channels, classes, self.group, self.feature_group.axes[-1], self.basis)
-
-    def spatial_steps(self) -> Sequence[SpatialStep]:
-        return (self.lift.spatial_step("lift"), self.conv2.spatial_step("conv2"), self.conv3.spatial_step("conv3"))
 
     def stages(self) -> Sequence[Callable[[GroupFeatures], GroupFeatures]]:
         return self.first, self.second, self.third

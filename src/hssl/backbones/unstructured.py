@@ -13,10 +13,10 @@ from hssl.backbones.backbone import Backbone, scaled
 from hssl.backbones.block import BasicBlock
 from hssl.backbones.settings import BackboneSettings, MLPSettings, PlainResNet20Settings, PlainThreeLayerSettings
 from hssl.errors import ConfigurationError
-from hssl.groups import Group, Product, Scales, Translations, Unstructured
+from hssl.groups import Group, Scales, Translations, Unstructured
 from hssl.heads import PlainConvReadout, RowReadout
 from hssl.layers import SpatialStep
-from hssl.layers.sizes import check_size, output_size, total_stride
+from hssl.layers.sizes import steps_of
 
 # What table 2's 'CNN (6 x CHW)' may mean (docs/decisions.md, row 13).
 Reading = Literal["grouped", "shared-trunk"]
@@ -24,7 +24,18 @@ Reading = Literal["grouped", "shared-trunk"]
 _PAPER_STREAMS = 6
 
 
-class MLP(Backbone):
+class _Control(Backbone):
+    """A network that has no group but slices; the group of the run transforms images alone."""
+
+    @classmethod
+    def of(cls, group: Group, *, in_channels: int, resolution: int, **settings: Any) -> Self:
+        return cls(in_channels=in_channels, resolution=resolution, images_by=group, **settings)
+
+    def spatial_steps(self) -> Sequence[SpatialStep]:
+        return list(steps_of(self))
+
+
+class MLP(_Control):
     """Linear layers of (784, 1024, 2048) outputs, BatchNorm and ReLU after each; 2048 is read as 16 rows of 128.
 
     Table 2: 'we simply reshape the 2048 dimensional output to (16, 128), and select one of the 16 rows'.
@@ -58,16 +69,8 @@ class MLP(Backbone):
         for before, after in pairwise(sizes):
             self.layers.extend([nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()])
 
-    @classmethod
-    def of(cls, group: Group, *, in_channels: int, resolution: int, **settings: Any) -> Self:
-        """A control has no group but slices; the group transforms images alone."""
-        return cls(in_channels=in_channels, resolution=resolution, images_by=group, **settings)
-
     def build_readout(self, classes: int) -> nn.Module:
         return RowReadout(self.channels, classes)
-
-    def spatial_steps(self) -> Sequence[SpatialStep]:
-        return ()
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
         return self.layers, self._as_rows
@@ -97,13 +100,17 @@ class _FreeConv2d(nn.Conv2d):
         out = super().forward(rows.reshape(-1, self.in_channels, *rows.shape[2:]))
         return out.reshape(-1, self.out_channels // self.streams, *out.shape[2:])
 
+    def spatial_step(self, name: str, beside: bool = False) -> SpatialStep:
+        """What this layer does to the size of a map."""
+        return SpatialStep(name, self.kernel_size[0], self.stride[0], int(self.padding[0]), beside)
+
     def reset_to_fan_out(self) -> None:
         """As the residual networks of steerable layers start, N(0, 2 / (O k^2)) with O the channels of one stream."""
         fan_out = self.out_channels // self.streams * self.weight[0, 0].numel()
         nn.init.normal_(self.weight, 0.0, math.sqrt(2.0 / fan_out))
 
 
-class _PlainBackbone(Backbone):
+class _PlainBackbone(_Control):
     """Networks of unconstrained kernels, the 'CNN (6 x CHW)' of table 2; z is read as [B, C, streams, H, W].
 
     The two readings are one network but for where its streams part: at the first layer (`grouped`), so that the kernels
@@ -123,22 +130,10 @@ class _PlainBackbone(Backbone):
         self.in_channels, self.reading, self.width = in_channels, reading, width
         self.group = Unstructured(streams, images_by or Scales((1.0,)))
 
-    @classmethod
-    def of(cls, group: Group, *, in_channels: int, resolution: int, **settings: Any) -> Self:
-        """A control has no group but slices; the group transforms images alone."""
-        return cls(in_channels=in_channels, resolution=resolution, images_by=group, **settings)  # type: ignore[call-arg]
-
     @property
     def _apart(self) -> int:
         """How many streams pass the network without meeting."""
         return self.group.order if self.reading == "grouped" else 1
-
-    def _bind(self, resolution: int) -> None:
-        steps = self.spatial_steps()
-        check_size(steps, resolution, self.group, type(self).__name__)
-        self.resolution = resolution
-        size = output_size(steps, resolution)
-        self.feature_group = Product(self.group, Translations((size, size), stride=total_stride(steps)))
 
     def _as_streams(self, rows: Tensor) -> Tensor:
         return rows.reshape(-1, self.group.order, self.channels, *rows.shape[2:]).transpose(1, 2)
@@ -177,17 +172,10 @@ class PlainThreeLayer(_PlainBackbone):
             _FreeConv2d(first, second, 7, apart, stride=2), nn.BatchNorm2d(second), nn.ReLU(),
             _FreeConv2d(second, out, 7, apart, stride=2), nn.BatchNorm2d(out), nn.ReLU(),
         )  # fmt: skip
-        self._bind(resolution)
+        self._check_and_bind(resolution)
 
     def build_readout(self, classes: int) -> nn.Module:
         return PlainConvReadout(self.channels, classes, self.feature_group.axes[-1])
-
-    def spatial_steps(self) -> Sequence[SpatialStep]:
-        return (
-            SpatialStep("layers.0", 11, 1, 5),
-            SpatialStep("layers.3", 7, 2, 3),
-            SpatialStep("layers.6", 7, 2, 3),
-        )
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
         return self.layers, self._as_streams
@@ -199,6 +187,9 @@ class _FreePointwise(_FreeConv2d):
     def __init__(self, in_channels: int, out_channels: int, streams: int, stride: int) -> None:
         super().__init__(in_channels, out_channels, 1, streams)
         self.kept = stride
+
+    def spatial_step(self, name: str, beside: bool = False) -> SpatialStep:
+        return SpatialStep(name, 1, self.kept, 0, beside)
 
     def forward(self, rows: Tensor) -> Tensor:
         """[R, C, H, W] -> [R, O, H', W']."""
@@ -257,16 +248,7 @@ class PlainResNet20(_PlainBackbone):
         for module in self.modules():
             if isinstance(module, _FreeConv2d):
                 module.reset_to_fan_out()
-        self._bind(resolution)
-
-    def spatial_steps(self) -> Sequence[SpatialStep]:
-        steps = [SpatialStep("stem.0", 7, 1, 3), SpatialStep("stem.1", 7, 1, 3)]
-        for index, block in enumerate(self.blocks):
-            assert isinstance(block, BasicBlock)
-            assert isinstance(block.conv1, _FreeConv2d)
-            stride = block.conv1.stride[0]
-            steps += [SpatialStep(f"blocks.{index}.conv1", 7, stride, 3), SpatialStep(f"blocks.{index}.conv2", 7, 1, 3)]
-        return steps
+        self._check_and_bind(resolution)
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
         return self.stem, self.blocks, self._as_streams

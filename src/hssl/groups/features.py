@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from hssl.errors import GroupError, SizeError
 from hssl.groups.group import Exactness, Group
 from hssl.groups.layout import RowLayout, Streams
-from hssl.groups.product import Product
-from hssl.groups.translations import Translations
+from hssl.groups.product import factors, on_grid
 
 
 class GroupFeatures:
@@ -32,10 +31,19 @@ class GroupFeatures:
                 f"features of {group} live on [batch, channels, {', '.join(map(str, group.axes))}]",
                 got=f"a tensor of shape {tuple(values.shape)}",
             )
-        self._data, self._group = values, group
-        self._layout: RowLayout | None = None
-        self._stride, self._waiting = 1, False
+        self._set(values, group)
+
+    def _set(
+        self, data: Tensor, group: Group, layout: RowLayout | None = None, stride: int = 1, waiting: bool = False
+    ) -> None:
+        self._data, self._group, self._layout, self._stride, self._waiting = data, group, layout, stride, waiting
         self._values: Tensor | None = None
+
+    @classmethod
+    def _of(cls, *given: Any) -> GroupFeatures:
+        features = cls.__new__(cls)
+        features._set(*given)
+        return features
 
     # -- rows, for layers --------------------------------------------------------------------------------------------
 
@@ -60,10 +68,7 @@ class GroupFeatures:
     @classmethod
     def of_rows(cls, rows: Tensor, group: Group, layout: RowLayout) -> GroupFeatures:
         """Rows [R, C, H, W], or [R, C] once pooled over positions, of a network of that group."""
-        features = cls.__new__(cls)
-        features._data, features._group, features._layout = rows, group, layout
-        features._stride, features._waiting, features._values = 1, False, None
-        return features
+        return cls._of(rows, group, layout)
 
     @property
     def has_rows(self) -> bool:
@@ -92,9 +97,7 @@ class GroupFeatures:
     def settled(self) -> Tensor:
         """The rows [R, C, H, W] with a waiting ReLU taken; of whole features the maps [B, C, G, H, W]."""
         if self._layout is None:
-            group = self._group.first if isinstance(self._group, Product) else None
-            streams = 1 if group is None else group.order
-            return self._data.reshape(*self._data.shape[:2], streams, *self._data.shape[-2:])
+            return self._data.reshape(*self._data.shape[:2], self._group.streams, *self._data.shape[-2:])
         return F.relu(self._data) if self._waiting else self._data
 
     def rectified(self) -> GroupFeatures:
@@ -105,12 +108,9 @@ class GroupFeatures:
         """What a layer made of the rows, or of whole maps; it kept every `stride`-th position."""
         if self._layout is not None:
             return self._like(data, stride=stride)
-        filters = self._group.first if isinstance(self._group, Product) else None
-        before = self._group.second if isinstance(self._group, Product) else self._group
-        assert isinstance(before, Translations)
-        height, width = data.shape[-2:]
-        positions = Translations((height, width), stride=stride * before.stride, circular=before.circular)
-        group: Group = positions if filters is None else Product(filters, positions)
+        _, before = factors(self._group)
+        assert before is not None
+        group = on_grid(self._group, (data.shape[-2], data.shape[-1]), stride * before.stride)
         return GroupFeatures(data.reshape(*data.shape[:2], *group.axes), group)
 
     def detach(self) -> GroupFeatures:
@@ -126,15 +126,11 @@ class GroupFeatures:
         """Some streams of features that lie image after image, as if no others had been computed."""
         whole = self.settled.reshape(-1, self._group.streams, *self.settled.shape[1:]).transpose(0, 1)
         stretches = zip(whole, torch.split(streams.images, list(streams.counts)), strict=True)
-        features = self._like(torch.cat([stream[rows] for stream, rows in stretches]))
-        features._layout = RowLayout(streams.counts, chosen=streams)
-        return features
+        rows = torch.cat([stream[rows] for stream, rows in stretches])
+        return GroupFeatures._of(rows, self._group, RowLayout(streams.counts, chosen=streams), self._stride)
 
     def _like(self, data: Tensor, stride: int = 1, waiting: bool = False) -> GroupFeatures:
-        features = GroupFeatures.__new__(GroupFeatures)
-        features._data, features._group, features._layout = data, self._group, self._layout
-        features._stride, features._waiting, features._values = self._stride * stride, waiting, None
-        return features
+        return GroupFeatures._of(data, self._group, self._layout, self._stride * stride, waiting)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -143,12 +139,9 @@ class GroupFeatures:
         """What indexes the features: positions, a group and positions, or a group alone once pooled over positions."""
         if self._layout is None:
             return self._group
-        filters = self._group.filter_group
         if self._data.ndim == 2:
-            return filters
-        height, width = self._data.shape[-2:]
-        positions = Translations((height, width), stride=self._stride, circular=self._group.circular)
-        return positions if isinstance(self._group, Translations) else Product(filters, positions)
+            return self._group.filter_group
+        return on_grid(self._group, (self._data.shape[-2], self._data.shape[-1]), self._stride)
 
     @property
     def chosen(self) -> Streams | None:
@@ -217,11 +210,11 @@ class GroupFeatures:
 
     def pool_space(self) -> GroupFeatures:
         """Average over positions; what stays is indexed by the first factor of the product."""
-        group = self.group
-        if not isinstance(group, Product) or not isinstance(group.second, Translations):
-            raise GroupError(f"features of {group} have no positions beside their group to pool over")
+        filters, positions = factors(self.group)
+        if filters is None or positions is None:
+            raise GroupError(f"features of {self.group} have no positions beside their group to pool over")
         if self._layout is None:
-            return GroupFeatures(self._data.mean(dim=(-2, -1)), group.first)
+            return GroupFeatures(self._data.mean(dim=(-2, -1)), filters)
         return self._like(self.settled.mean(dim=(-2, -1)))
 
     def embedding(self) -> Tensor:
@@ -232,8 +225,7 @@ class GroupFeatures:
         """
         if self.group.exactness is not Exactness.NONE:
             return self.values.flatten(2).mean(dim=2)
-        beside_positions = isinstance(self.group, Product) and isinstance(self.group.second, Translations)
-        slices = self.pool_space().values if beside_positions else self.values
+        slices = self.values if None in factors(self.group) else self.pool_space().values
         return slices.flatten(2).transpose(1, 2).flatten(1)
 
     def __repr__(self) -> str:

@@ -223,3 +223,24 @@ class Product(Group):
 
     def __repr__(self) -> str:
         return f"{self.first} x {self.second}"
+
+
+def factors(group: Group) -> tuple[Group | None, Translations | None]:
+    """The group of the filters and the positions, each where features of this group have them."""
+    if isinstance(group, Translations):
+        return None, group
+    if isinstance(group, Product) and isinstance(group.second, Translations):
+        return group.first, group.second
+    return group, None
+
+
+def on_grid(group: Group, size: tuple[int, int], stride: int) -> Group:
+    """What indexes maps of a network of this group: the group of its filters, if it has one, and positions.
+
+    Args:
+        group: of the filters, with positions or without, or `Translations`.
+        size: (H, W) of the maps.
+        stride: pixels of the image a step.
+    """
+    positions = Translations(size, stride=stride, circular=group.circular)
+    return positions if isinstance(group, Translations) else Product(group.filter_group, positions)

@@ -140,10 +140,6 @@ class Translations(Group):
         offsets = list(itertools.product(range(size[0]), range(size[1])))
         return place_offsets(offsets, self.shape, self.circular)
 
-    def on_grid(self, shape: tuple[int, int], stride: int) -> Translations:
-        """The same kind of translations on a feature grid."""
-        return Translations(shape, stride=stride, circular=self.circular)
-
     def __repr__(self) -> str:
         parts = [] if self._shape is None else [f"{self._shape[0]}x{self._shape[1]}"]
         parts += [f"stride={self.stride}"] if self.stride != 1 else []

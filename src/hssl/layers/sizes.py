@@ -7,8 +7,10 @@ stride divides N and the layer keeps the size ('same' padding).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from torch import nn
 
 from hssl.errors import SizeError
 from hssl.groups import Group
@@ -33,6 +35,22 @@ class SpatialStep:
     def out(self, size: int) -> int:
         """Output size of an input of `size` pixels."""
         return (size + 2 * self.padding - self.kernel_size) // self.stride + 1
+
+
+def steps_of(network: nn.Module, name: str = "") -> Iterator[SpatialStep]:
+    """Those of a network's layers, which follow one another in the order in which they are registered.
+
+    A layer has `spatial_step(name)`; a part whose layers lie otherwise has `path_steps(name)`.
+    """
+    for part, module in network.named_children():
+        path = f"{name}.{part}" if name else part
+        path_steps, spatial_step = (getattr(module, method, None) for method in ("path_steps", "spatial_step"))
+        if path_steps is not None:
+            yield from path_steps(path)
+        elif spatial_step is not None:
+            yield spatial_step(path)
+        else:
+            yield from steps_of(module, path)
 
 
 def output_size(steps: Sequence[SpatialStep], size: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chromium import Browser
-from hssl.report.stylesheet import DARK, LIGHT
+from hssl.report.colours import DARK, LIGHT
 from looks import beside, brightness, crooked, pale, sticking, towers
 
 Doctor = Callable[[Path, str, str], Path]

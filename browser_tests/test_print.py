@@ -10,8 +10,8 @@ import pytest
 from pypdf import PdfReader
 
 from chromium import A4_PIXELS, Browser
-from hssl.report.page import document
-from hssl.report.script import SORT
+from hssl.report.document import Document, Number, Section, Table
+from hssl.report.html import page as write_page
 from looks import beside, brightness, pale
 
 Doctor = Callable[[Path, str, str], Path]
@@ -53,11 +53,10 @@ def test_a_part_that_stays_folded_is_found(browser: Browser, recorded: Path, doc
 
 @pytest.fixture
 def long_table(tmp_path: Path) -> Path:
-    rows = "".join(f'<tr><th scope="row">row</th><td>{number}</td></tr>' for number in range(150))
-    heads = '<th scope="col">First heading</th><th scope="col">Second heading</th>'
-    table = f'<table class="results sortable" id="long"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    lines = tuple(("row", Number(str(number), number)) for number in range(150))
+    table = Table("long", ("First heading", "Second heading"), lines)
     path = tmp_path / "long.html"
-    path.write_text(document("Long", f'<div class="scroll">{table}</div>', SORT))
+    path.write_text(write_page(Document("Long", "lead", (Section("Section", tables=(table,)),))))
     return path
 
 

@@ -9,8 +9,8 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from chromium import Browser
-from hssl.report.page import document
-from hssl.report.script import SORT
+from hssl.report.document import Document, Number, Section, Table
+from hssl.report.html import page as write_page
 
 Doctor = Callable[[Path, str, str], Path]
 Key = float | str | None
@@ -126,15 +126,10 @@ def test_rows_out_of_order_are_found_out(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    body = "".join(
-        f'<tr><th scope="row">{name}</th><td data-value="{value}">{value}</td></tr>' for name, value in SMALL
-    )
-    table = (
-        '<table class="sortable" id="small"><thead><tr><th scope="col">Name</th>'
-        f'<th scope="col">Number</th></tr></thead><tbody>{body}</tbody></table>'
-    )
+    lines = tuple((name, Number(value, float(value) if value else None)) for name, value in SMALL)
+    table = Table("small", ("Name", "Number"), lines)
     path = tmp_path / "small.html"
-    path.write_text(document("Small", table, SORT))
+    path.write_text(write_page(Document("Small", "lead", (Section("Section", tables=(table,)),))))
     return path
 
 

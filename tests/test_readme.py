@@ -10,8 +10,8 @@ import torch
 
 from hssl.config import override_where
 from hssl.paper.recipes import MODES, recipe, recipe_names
-from hssl.report.contents import report_of
 from hssl.report.markdown import markdown
+from hssl.report.reproduction import reproduction
 from hssl.runs.record import RunRecord, read
 from tools.render import readme_parts, records_of, reproduction_parts, update
 from tools.render_benchmarks import main as render_measurements
@@ -90,7 +90,7 @@ def test_the_results_are_rendered_from_the_committed_records(tmp_path: Path) -> 
         update(copy, parts(records))
         assert copy.read_text() == page.read_text(), "run `make readme`"
     report = ROOT / "results" / "quick" / "report.md"
-    assert report.read_text() == markdown(report_of(records, {})), "run `hssl report results/quick`"
+    assert report.read_text() == markdown(reproduction(records, {})), "run `hssl report results/quick`"
 
 
 def test_the_measurements_are_rendered_from_the_committed_ones(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_changed_number_is_noticed(tmp_path: Path) -> None:
     shutil.copy(README, copy)
     update(copy, readme_parts(records))
     assert copy.read_text() != README.read_text()
-    assert (ROOT / "results" / "quick" / "report.md").read_text() != markdown(report_of(records, {}))
+    assert (ROOT / "results" / "quick" / "report.md").read_text() != markdown(reproduction(records, {}))
 
 
 def test_the_demo_gains_what_it_is_there_to_show() -> None:

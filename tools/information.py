@@ -19,8 +19,8 @@ from hssl.analysis.differences import Trend, trend
 from hssl.analysis.summaries import Summary, summarise
 from hssl.errors import HsslError, RunFolderError
 from hssl.files import write_atomically
+from hssl.report.colours import LIGHT
 from hssl.report.plots import MARKERS
-from hssl.report.stylesheet import LIGHT
 from tools.results_picture import STYLE
 
 ROWS = {"mnist-translation-hssl": "Translation", "mnist-rotation-hssl": "Rotation", "mnist-scale-hssl": "Scale"}

@@ -13,9 +13,10 @@ from typing import Any
 from hssl.analysis.entries import Entry, entries
 from hssl.analysis.grid_records import grid_records
 from hssl.analysis.limits import chance_statements
-from hssl.analysis.summaries import comparison_table, listed, provenance, to_markdown
+from hssl.analysis.summaries import comparison_table, listed, provenance
 from hssl.errors import DataError, HsslError
 from hssl.files import write_atomically
+from hssl.report import comparison
 from hssl.report.markdown import markdown_table
 from hssl.report.sections.claims import gained, summary
 from hssl.report.sections.effects import effects
@@ -48,7 +49,7 @@ def readme_parts(records: Mapping[str, RunRecord]) -> dict[str, str]:
     shown = results(found)
     return {
         "picture": "" if shown is None else f"![{described(shown)}]({PICTURE})",
-        "results": to_markdown(comparison_table(_of_tables(found))),
+        "results": _results(_of_tables(found)),
         "in-short": _in_short(found),
     }
 
@@ -104,6 +105,11 @@ def _in_short(found: Sequence[Entry]) -> str:
     assert section is not None
     points = (gained(found), *section.points, *chance_statements(_of_tables(found)))
     return "\n".join(f"- {point}" for point in points if point)
+
+
+def _results(records: Sequence[RunRecord]) -> str:
+    (table,) = comparison.results(comparison_table(records)).tables
+    return f"{markdown_table(table)}\n\n{table.caption}"
 
 
 def _of_tables(found: Sequence[Entry]) -> list[RunRecord]:

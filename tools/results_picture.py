@@ -17,8 +17,8 @@ from hssl.analysis.differences import Difference, signed
 from hssl.analysis.entries import Entry
 from hssl.analysis.summaries import DATASETS, MODES, Summary, listed
 from hssl.config import Transformation
+from hssl.report.colours import LIGHT
 from hssl.report.plots import MARKERS
-from hssl.report.stylesheet import LIGHT
 from hssl.runs.record import RunRecord
 
 _PANELS: Mapping[Transformation, str] = {"scale": "Scale", "rotation": "Rotation", "translation": "Translation"}

@@ -6,7 +6,7 @@ from typing import Any
 from fakes.grid import SEEDS, grid
 from hssl.analysis.deviations import deviations
 from hssl.analysis.entries import entries
-from hssl.report.contents import report_of
+from hssl.report.reproduction import reproduction
 from hssl.runs.record import RunRecord
 
 
@@ -22,7 +22,7 @@ def told(records: dict[str, RunRecord]) -> str:
 def test_runs_of_the_recipe_deviate_in_nothing(tmp_path: Path) -> None:
     records = grid(tmp_path, SEEDS, seeds=2, study="loss")
     assert told(records) == ""
-    assert "Every run has the settings of its recipe." in report_of(records, {}).sections[1].points
+    assert "Every run has the settings of its recipe." in reproduction(records, {}).sections[1].points
 
 
 def test_a_changed_field_is_told_with_both_values(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_changed_field_is_told_with_both_values(tmp_path: Path) -> None:
     assert f"trainer.epochs is 1 instead of {wanted} in mnist-scale-assl, mnist-scale-hssl" in said
     assert "more." in said
     assert "no one setting" not in said
-    summary = report_of(records, {}).sections[0]
+    summary = reproduction(records, {}).sections[0]
     assert any("other settings than their recipes" in text for text in summary.text)
 
 

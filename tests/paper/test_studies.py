@@ -14,9 +14,9 @@ from hssl.paper.budgets import BUDGET_NAMES
 from hssl.paper.grid import Cell, cells
 from hssl.paper.recipes import STEMS, recipe, recipe_name
 from hssl.paper.studies import STUDIES, effective, word
-from hssl.report.contents import report_of
+from hssl.report.html import page
 from hssl.report.markdown import markdown
-from hssl.report.reproduction import to_page
+from hssl.report.reproduction import reproduction
 from hssl.runs.grid import tasks
 from hssl.runs.record import collect
 from hssl.training.build import build_backbone, build_views
@@ -150,8 +150,8 @@ def test_records_find_their_study_by_the_name_of_their_file(tmp_path: Path) -> N
         ("loss", "contrastive", 2),  # table 1's run
         ("loss", "nt-xent", 2),
     ]
-    assert "mnist-scale-hssl-nt-xent" in to_page(report_of(records, {}))
-    assert "| Row | Training | contrastive | nt-xent |" in markdown(report_of(records, {}))
+    assert "mnist-scale-hssl-nt-xent" in page(reproduction(records, {}))
+    assert "| Row | Training | contrastive | nt-xent |" in markdown(reproduction(records, {}))
     # With the runs of the table alone no study has been begun.
     alone = {name: record for name, record in records.items() if "nt-xent" not in name}
     assert {entry.cell.study for entry in entries(alone)} == {None}

@@ -1,14 +1,29 @@
 """Sections as HTML: everything that they hold, escaped, with the numbers that tables are sorted by."""
 
-from hssl.report.blocks import Number, Plot, Section, Table
-from hssl.report.html import contents, table_html, to_html
+import re
+
+from hssl.report.document import Document, Number, Plot, Section, Table
+from hssl.report.html import asset, page, prose
 
 TABLE = Table(
     "t1",
     ("Row", "Word", "Number"),
-    (("a < b", "some", Number("1.0", 1.0, "n 3", ("below & more",), "a-run")), ("c", "other", Number("–"))),
+    (
+        ("a < b", "some", Number("1.0", 1.0, "n 3", ("below & more",), "a-run", strong=True)),
+        ("c", "other", Number("–")),
+    ),
     "how it is read",
 )
+
+
+def to_html(*sections: Section) -> str:
+    """What stands in a page for these sections, with no space between elements."""
+    whole = page(Document("Title", "lead", sections))
+    return re.sub(r">\n\s*<", "><", whole[whole.index("<h1") : whole.index("</main>")])
+
+
+def table_html(table: Table) -> str:
+    return to_html(Section("S", tables=(table,))).split("</h2>")[1]
 
 
 def test_a_table_can_be_sorted_by_its_numbers() -> None:
@@ -74,8 +89,8 @@ def test_a_folded_table_opens_when_asked() -> None:
 def test_parts_are_one_level_below_and_a_note_stands_out() -> None:
     part = Section("Part", plots=(Plot("Heading", "<svg></svg>", "what it shows"),), modes=("a-ssl",))
     text = to_html(Section("Whole", ("said",), parts=(part,), note=True))
-    assert '<h2 id="section-whole">Whole</h2>\n<div class="note"><p>said</p></div>\n<h3>Part</h3>' in text
-    assert "<svg></svg><figcaption>what it shows</figcaption>" in text
+    assert '<h2 id="section-whole">Whole</h2><div class="note"><p>said</p></div><h3>Part</h3>' in text
+    assert "<figure><h3>Heading</h3><svg></svg><figcaption>what it shows</figcaption>" in text
     assert 'class="swatch a-ssl"' in text
 
 
@@ -85,9 +100,43 @@ def test_a_table_for_markdown_is_not_on_the_page() -> None:
 
 def test_contents_link_to_their_sections() -> None:
     section = Section("Table 1: networks & structure")
-    assert '<a href="#section-table-1-networks-structure">Table 1: networks &amp; structure</a>' in contents([section])
+    link = '<a href="#section-table-1-networks-structure">Table 1: networks &amp; structure</a>'
+    assert link in to_html(section, Section("Another"))
+    assert "<nav" not in to_html(section)
     assert '<h2 id="section-table-1-networks-structure">' in to_html(section)
 
 
 def test_no_line_breaks_within_a_name() -> None:
     assert '<span class="together">H-SSL</span> learns' in to_html(Section("S", ("H-SSL learns",)))
+    assert prose("H-SSL at 95 % < A-SSL") == (
+        '<span class="together">H-SSL</span> at <span class="together">95 %</span> &lt; '
+        '<span class="together">A-SSL</span>'
+    )
+    assert prose("self-supervised") == "self-supervised"
+
+
+def test_groups_have_their_lines_under_them() -> None:
+    lines = (("one & a", "x", Number("1.0", 1.0)), ("one & a", "y", Number("–")), ("two", "x", Number("2.0", 2.0)))
+    text = table_html(Table("t8", ("Group", "Name", "Number"), lines, grouped=True))
+    assert "Group" not in text
+    bodies = text.split("<tbody>")[1:]
+    assert [body.count("<tr>") for body in bodies] == [2, 1]
+    assert bodies[0].startswith('<tr class="cell"><th colspan="2" scope="rowgroup">one &amp; a</th></tr>')
+    # The script sorts one body: groups would be torn apart.
+    assert "sortable" not in text
+
+
+def test_a_plot_without_a_caption_has_none() -> None:
+    assert "figcaption" not in to_html(Section("S", plots=(Plot("Heading", "<svg></svg>"),)))
+
+
+def test_long_texts_are_folded_and_escaped() -> None:
+    text = to_html(Section("Failed", logs={"a-run": "<disk> full\nand more"}))
+    assert "<details><summary>a-run</summary><pre>&lt;disk&gt; full\nand more</pre></details>" in text
+
+
+def test_the_script_stands_whole_in_the_page_and_asks_for_nothing_from_outside() -> None:
+    whole = page(Document("A page", "lead", ()))
+    assert re.findall("<script>(.*?)</script>", whole, re.DOTALL) == [asset("sort.js")]
+    assert asset("report.css") in whole
+    assert not re.search(r"https?:|fetch|XMLHttpRequest|import|\.src\b|eval", asset("sort.js"))

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from fakes.grid import SEEDS, grid
 from hssl.analysis.entries import entries
-from hssl.report.blocks import Number, Plot, Section, Table
-from hssl.report.contents import report_of
+from hssl.report.document import Number, Plot, Section, Table
 from hssl.report.markdown import markdown, to_markdown
+from hssl.report.reproduction import reproduction
 
 
 def test_every_cell_has_a_line(tmp_path: Path) -> None:
     records = grid(tmp_path, {})
-    lines = markdown(report_of(records, {})).splitlines()
+    lines = markdown(reproduction(records, {})).splitlines()
     for entry in entries(records):
         assert entry.readout is not None
         if entry.cell.artefact.startswith("table"):
@@ -29,7 +29,7 @@ def test_failures_are_told(tmp_path: Path) -> None:
     records = grid(tmp_path, SEEDS)
     gone = {name: "RuntimeError: <disk> full\nTraceback" for name in list(records) if "frozen" in name}
     kept = {name: record for name, record in records.items() if name not in gone}
-    text = markdown(report_of(kept, gone))
+    text = markdown(reproduction(kept, gone))
     assert "RuntimeError: <disk> full" in text
     assert "Traceback" not in text
 
@@ -45,7 +45,7 @@ def test_tables_are_tables() -> None:
 
 
 def test_plots_are_left_to_the_page(tmp_path: Path) -> None:
-    text = markdown(report_of(grid(tmp_path, SEEDS, seeds=2), {}))
+    text = markdown(reproduction(grid(tmp_path, SEEDS, seeds=2), {}))
     assert "<svg" not in text
     assert "Learning curves" not in text
     assert "svg" not in to_markdown(Section("S", plots=(Plot("h", "<svg></svg>"),)))

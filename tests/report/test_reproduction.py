@@ -11,9 +11,9 @@ from fakes.grid import SEEDS, grid
 from hssl.analysis.entries import entries
 from hssl.errors import DataError
 from hssl.files import claimed
-from hssl.report.contents import report_of
+from hssl.report.html import page
 from hssl.report.markdown import markdown
-from hssl.report.reproduction import to_page, write_reproduction
+from hssl.report.reproduction import reproduction, write_reproduction
 from hssl.runs.record import write
 from hssl.runs.run import GridFolder
 from report.test_comparison import Page
@@ -21,36 +21,36 @@ from report.test_comparison import Page
 
 def test_every_cells_number_is_its_records(tmp_path: Path) -> None:
     records = grid(tmp_path, {})
-    page = to_page(report_of(records, {}))
-    found = dict(re.findall(r'data-value="([\d.]+)" data-cell="([\w-]+)" data-measure="readout"', page))
+    text = page(reproduction(records, {}))
+    found = dict(re.findall(r'data-value="([\d.]+)" data-cell="([\w-]+)" data-measure="readout"', text))
     shown = {run: float(value) for value, run in found.items()}
     tables = [entry for entry in entries(records) if entry.cell.artefact.startswith("table")]
     assert len(tables) == 12
     for entry in tables:
         mean = sum(record.evaluation.readout.accuracy for record in entry.records if record.evaluation.readout) / 3
         assert shown[entry.cell.run] == pytest.approx(mean)
-        assert str(entry.readout) in page
-        assert f"paper {entry.cell.expected}" in page
-    assert to_page(report_of(dict(reversed(records.items())), {})) == page
+        assert str(entry.readout) in text
+        assert f"paper {entry.cell.expected}" in text
+    assert page(reproduction(dict(reversed(records.items())), {})) == text
 
 
 def test_the_page_is_whole_and_needs_nothing_from_outside(tmp_path: Path) -> None:
-    page = Page(to_page(report_of(grid(tmp_path, SEEDS, seeds=2, study="loss"), {})))
-    assert len(page.identifiers) == len(set(page.identifiers))
+    shown = Page(page(reproduction(grid(tmp_path, SEEDS, seeds=2, study="loss"), {})))
+    assert len(shown.identifiers) == len(set(shown.identifiers))
     assert {"table1", "table2", "claim1", "agreement", "probes", "equivariance", "study-loss", "costs"} <= set(
-        page.identifiers
+        shown.identifiers
     )
-    assert set(page.references) <= set(page.identifiers)
-    assert page.resources == ["data:,"]
+    assert set(shown.references) <= set(shown.identifiers)
+    assert shown.resources == ["data:,"]
 
 
 def test_failures_are_shown_with_their_error(tmp_path: Path) -> None:
     records = grid(tmp_path, SEEDS)
     gone = {name: "RuntimeError: <disk> full\nTraceback" for name in list(records) if "frozen" in name}
     kept = {name: record for name, record in records.items() if name not in gone}
-    page = to_page(report_of(kept, gone))
-    assert "3 failed" in page
-    assert "&lt;disk&gt; full" in page
+    text = page(reproduction(kept, gone))
+    assert "3 failed" in text
+    assert "&lt;disk&gt; full" in text
 
 
 def test_the_report_is_made_from_the_folder_alone(tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_the_report_is_made_from_the_folder_alone(tmp_path: Path) -> None:
     for name, record in records.items():
         write(record, folder.record_file(name))
     shutil.rmtree(tmp_path / "runs")
-    page = write_reproduction(folder.path)
-    assert page.read_text() == to_page(report_of(records, {}))
-    assert (folder.path / "report.md").read_text() == markdown(report_of(records, {}))
+    file = write_reproduction(folder.path)
+    assert file.read_text() == page(reproduction(records, {}))
+    assert (folder.path / "report.md").read_text() == markdown(reproduction(records, {}))
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:

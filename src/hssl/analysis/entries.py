@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from hssl.analysis.differences import Difference, interval, welch
-from hssl.analysis.summaries import DATASETS, NONE, Summary, measured, training
+from hssl.analysis.summaries import DATASETS, NONE, Summary, Trained, measured, training
 from hssl.config import BudgetName
 from hssl.errors import DataError
 from hssl.paper import numbers as paper
@@ -61,6 +61,10 @@ class Entry:
         """The row of the paper's tables: 'MNIST · scale · SESN'; another reading of its network is one of its own."""
         reading = f", {SHARED_TRUNK}" if self.cell.variant == SHARED_TRUNK else ""
         return f"{DATASETS[self.cell.dataset]} · {self.cell.transformation} · {self.cell.network}{reading}"
+
+    @property
+    def trained(self) -> Trained:
+        return Trained(self.row, self.training, self.records)
 
     @property
     def text(self) -> str:

@@ -1,22 +1,12 @@
-"""The comparison as a table: modes side by side for each cell of the paper's tables, with the paper's number.
+"""Accuracies of runs summarised: modes side by side for each cell of the paper's tables, with the paper's number."""
 
-Rows are computed once from records and rendered three ways: for the terminal, as Markdown, as HTML.
-"""
-
-import html
 import json
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, cast
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import Any, NamedTuple, cast
 
 from hssl.config import flat_fields
 from hssl.errors import DataError
@@ -126,6 +116,14 @@ class Cell:
         return known, self.dataset, not structured, group, self.backbone
 
 
+class Trained(NamedTuple):
+    """The runs of one way of training in one row of a table."""
+
+    row: str
+    training: str
+    records: Sequence[RunRecord]
+
+
 @dataclass(frozen=True)
 class Row:
     """One mode in one cell: the runs that differ in nothing but the seed."""
@@ -146,12 +144,12 @@ class Row:
         return training(self.mode, self.variant)
 
     @property
-    def readout(self) -> Summary | None:
-        return self.measured("readout")
+    def trained(self) -> Trained:
+        return Trained(str(self.cell), f"{self.mode_name} ({self.note})" if self.note else self.mode_name, self.records)
 
     @property
-    def wall_seconds(self) -> Summary | None:
-        return summarise(record.wall_seconds for record in self.records)
+    def readout(self) -> Summary | None:
+        return self.measured("readout")
 
     def measured(self, measure: str) -> Summary | None:
         """The accuracies by one of `MEASURES`."""
@@ -227,14 +225,6 @@ def common_fields(records: Sequence[RunRecord]) -> dict[str, Any]:
     }
 
 
-HOW_MEASURED = (
-    "Test accuracy in percent of the last epoch, mean ± sample standard deviation over the runs "
-    f"({NONE} after ±: a single run). Readout is the measure of the paper and trains a network of its own; linear "
-    "probe (logistic regression), kNN and 10-shot (the linear probe from ten labels a class), as far as they are "
-    "here, read the same frozen features, standardised, and are not comparable with the paper's column."
-)
-
-
 def provenance(records: Sequence[RunRecord]) -> str:
     """Where, when and with which budget the runs were made, in sentences."""
     tell = _values
@@ -256,96 +246,6 @@ def provenance(records: Sequence[RunRecord]) -> str:
         f"streams {tell(record.configuration['views'].get('streams', 'all') for record in records)}, "
         f"{images} training images; seeds {tell(record.seed for record in records)}."
     )
-
-
-_NAMES = ("Data", "Transformation", "Backbone", "Training")
-
-
-def _columns(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
-    """Headings with their texts by row; a measure that no run has is left out, but for the first three."""
-    columns = [("Readout", [_text(row.readout) for row in rows]), ("Paper", [_text(row.paper) for row in rows])]
-    for measure, name in MEASURES.items():
-        found = [row.measured(measure) for row in rows]
-        if measure != "readout" and (any(found) or measure != "few_labels"):
-            columns.append((name, [_text(summary) for summary in found]))
-    return [*columns, ("Runs", [str(len(row.records)) for row in rows])]
-
-
-def to_rich(rows: Sequence[Row]) -> RenderableType:
-    """For the terminal: a table a cell, its columns under those of the one before; 80 columns are enough."""
-    noted = any(row.note for row in rows)
-    columns = _columns(rows)
-    if not any(row.paper for row in rows):
-        columns = [column for column in columns if column[0] != "Paper"]
-    parts: list[RenderableType] = []
-    for cell in dict.fromkeys(row.cell for row in rows):
-        table = Table(title=str(cell), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
-        table.add_column("Training", min_width=10)
-        for name, _ in columns:
-            width = 4 if name == "Runs" else max(10, len(name))
-            style = "bold" if name == "Readout" else ""
-            table.add_column(name, justify="right", style=style, min_width=width, no_wrap=True)
-        if noted:
-            table.add_column("Note")
-        for number, row in enumerate(rows):
-            if row.cell == cell:
-                texts = [values[number] for _, values in columns]
-                table.add_row(row.mode_name, *texts, *([row.note] if noted else []))
-        parts.append(table)
-    return Group(*parts, Text(HOW_MEASURED))
-
-
-def to_markdown(rows: Sequence[Row]) -> str:
-    """The table and its caption in Markdown."""
-    records = [record for row in rows for record in row.records]
-    noted = any(row.note for row in rows)
-    columns = _columns(rows)
-    lines = [
-        "| " + " | ".join([*_NAMES, *(name for name, _ in columns), *(["Note"] if noted else [])]) + " |",
-        "|" + "---|" * 4 + "---:|" * len(columns) + ("---|" if noted else ""),
-    ]
-    for number, row in enumerate(rows):
-        texts = [values[number] for _, values in columns]
-        texts[0] = f"**{texts[0]}**" if row.readout else texts[0]
-        names = (row.cell.dataset_name, row.cell.transformation, row.cell.backbone_name, row.mode_name)
-        lines.append("| " + " | ".join([*names, *texts, *([row.note] if noted else [])]) + " |")
-    return "\n".join([*lines, "", HOW_MEASURED, "", provenance(records)])
-
-
-def to_html(rows: Sequence[Row]) -> str:
-    """The table as HTML: one body a cell, with the cell's name as its heading."""
-    noted = any(row.note for row in rows)
-    columns = _columns(rows)
-    headings = ["Training", *(name for name, _ in columns), *(["Note"] if noted else [])]
-    parts = ['<table class="results"><thead><tr>']
-    parts += [f'<th scope="col">{heading}</th>' for heading in headings]
-    parts.append("</tr></thead>")
-    for cell in dict.fromkeys(row.cell for row in rows):
-        parts.append(
-            f'<tbody><tr class="cell"><th colspan="{len(headings)}" scope="rowgroup">{html.escape(str(cell))}</th></tr>'
-        )
-        for number, row in enumerate(rows):
-            if row.cell != cell:
-                continue
-            # The spread is a part of its own, so that a narrow screen can put it under its mean.
-            texts = [
-                re.sub("(± .*)", r'<span class="std">\1</span>', html.escape(values[number])) for _, values in columns
-            ]
-            note = f"<td>{html.escape(row.note)}</td>" if noted else ""
-            parts.append(
-                f'<tr data-mode="{row.mode}">'
-                f'<th scope="row"><span class="swatch {row.mode}"></span>{row.mode_name}</th>'
-                f'<td class="headline">{texts[0]}</td>'
-                + "".join(f"<td>{text}</td>" for text in texts[1:])
-                + note
-                + "</tr>"
-            )
-        parts.append("</tbody>")
-    return "".join([*parts, "</table>"])
-
-
-def _text(number: Summary | None) -> str:
-    return NONE if number is None else str(number)
 
 
 def _paper(cell: Cell, mode: str) -> Summary | None:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hssl.analysis.limits import budget_statement
-from hssl.analysis.summaries import comparison_table, to_rich
+from hssl.analysis.summaries import comparison_table
 from hssl.config import Config
 from hssl.errors import HsslError
-from hssl.report.comparison import write_report
-from hssl.report.sections.gains import gains_sentence, trained
+from hssl.report.comparison import in_short, results, write_report
+from hssl.report.terminal import terminal
 from hssl.runs.record import RunRecord, collect, read, write
 
 
@@ -69,14 +68,11 @@ def compare(configurations: Mapping[str, Config], out: Path) -> int:
 
 
 def show(records: Sequence[RunRecord]) -> None:
-    """Print the table, what was gained over random weights, and the plain statement of what the budget shows."""
+    """Print the table, what was gained over random weights, and what the budget shows and what it does not."""
     console = Console()
     rows = comparison_table(records)
-    console.print(to_rich(rows))
-    if gained := gains_sentence(trained(rows)):
-        console.print(gained, style="bold", highlight=False)
-    for statement in budget_statement(records):
-        console.print(statement, highlight=False)
+    for section in (results(rows), in_short(rows)):
+        console.print(terminal(section), highlight=False)
 
 
 def _run(config: Config, folder: Path, file: Path) -> RunRecord | None:

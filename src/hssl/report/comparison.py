@@ -1,37 +1,40 @@
-"""The report: one page that holds everything, and the table in the README, both made from records alone."""
+"""The report of a comparison of a few recipes, from its records alone."""
 
-import html
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hssl.analysis.differences import difference, interval, signed
 from hssl.analysis.limits import WHAT_WAS_COMPARED, budget_statement, in_paper
 from hssl.analysis.summaries import (
-    HOW_MEASURED,
     MEASURES,
-    MODES,
     NONE,
-    Cell,
     Row,
     Summary,
     common_fields,
     comparison_table,
     differing_fields,
     provenance,
-    summarise,
-    to_html,
 )
 from hssl.files import write_atomically
 from hssl.paper import numbers as paper
-from hssl.report.blocks import modes_of
-from hssl.report.html import to_html as section_html
-from hssl.report.page import document, figure, legend, prose, table
-from hssl.report.plots import accuracy_bars, equivariance_errors
-from hssl.report.sections.curves import row_curves
-from hssl.report.sections.gains import gains, gains_sentence, trained
+from hssl.report.document import Document, Line, Number, Plot, Section, Table
+from hssl.report.html import page
+from hssl.report.plots import accuracy_bars
+from hssl.report.sections.costs import costs
+from hssl.report.sections.curves import curves
+from hssl.report.sections.equivariance import equivariance
+from hssl.report.sections.gains import gains, gains_sentence
 from hssl.runs.record import RunRecord
+
+HOW_MEASURED = (
+    "Test accuracy in percent of the last epoch, mean ± sample standard deviation over the runs "
+    f"({NONE} after ±: a single run). Readout is the measure of the paper and trains a network of its own; linear "
+    "probe (logistic regression), kNN and 10-shot (the linear probe from ten labels a class), as far as they are "
+    "here, read the same frozen features, standardised, and are not comparable with the paper's column."
+)
 
 
 def write_report(records: Sequence[RunRecord], out: Path) -> Path:
@@ -44,68 +47,83 @@ def write_report(records: Sequence[RunRecord], out: Path) -> Path:
         DataError: there is no record, or two are of the same run.
     """
     path = out / "report.html"
-    write_atomically(path, report_page(records))
+    write_atomically(path, page(comparison(records)))
     return path
 
 
-def report_page(records: Sequence[RunRecord]) -> str:
-    """The page as text: the same records give the same page."""
+def comparison(records: Sequence[RunRecord]) -> Document:
+    """The report of these runs.
+
+    Raises:
+        DataError: there is no record, or two are of the same run.
+    """
     rows = comparison_table(records)
-    cells = {cell: [row for row in rows if row.cell == cell] for cell in dict.fromkeys(row.cell for row in rows)}
-    sections = [
-        f"<h1>{html.escape(_title(list(cells)))}</h1>",
-        f'<p class="lead">{prose(gained)}</p>' if (gained := gains_sentence(trained(rows))) else "",
-        f"<p>{prose(WHAT_WAS_COMPARED)}</p>",
-        _results(rows),
-        _gains(rows),
-        _accuracy_plots(cells),
-        _learning_curves(cells),
-        _equivariance(cells),
-        _cost(cells),
+    trained = [row.trained for row in rows]
+    cells = {str(row.cell): [other for other in rows if other.cell == row.cell] for row in rows}
+    sections = (
+        in_short(rows),
+        results(rows),
+        gains(trained),
+        _accuracy(cells),
+        curves(cells),
+        equivariance(trained, cells),
+        costs({f"{row.cell}, {row.trained.training}": (row.records, _gpu_hours(row)) for row in rows}),
         _configuration(rows),
         _environment(records),
-    ]
-    body = "\n".join(section for section in sections if section)
-    return document(_title(list(cells)), body)
-
-
-def _title(cells: Sequence[Cell]) -> str:
-    names = list(dict.fromkeys(cell.dataset_name for cell in cells))
-    return f"A-SSL and H-SSL compared on {', '.join(names)}"
-
-
-def _results(rows: Sequence[Row]) -> str:
-    records = [record for row in rows for record in row.records]
-    statements = "".join(f"<li>{prose(text)}</li>" for text in budget_statement(records))
-    return (
-        f'<h2>Results</h2><div class="scroll">{to_html(rows)}</div>'
-        f'<p class="caption">{prose(HOW_MEASURED)}</p><p class="caption">{prose(provenance(records))}</p>'
-        f'<div class="note"><h3>What this budget shows, and what it does not</h3><ul>{statements}</ul></div>'
+    )
+    names = dict.fromkeys(row.cell.dataset_name for row in rows)
+    return Document(
+        f"A-SSL and H-SSL compared on {', '.join(names)}",
+        WHAT_WAS_COMPARED,
+        tuple(section for section in sections if section is not None),
     )
 
 
-def _gains(rows: Sequence[Row]) -> str:
-    section = gains(trained(rows))
-    return "" if section is None else section_html(section)
+def in_short(rows: Sequence[Row]) -> Section:
+    """What was gained, and what this budget shows and what it does not."""
+    records = [record for row in rows for record in row.records]
+    gained = gains_sentence(row.trained for row in rows)
+    return Section("In short", (gained,) if gained else (), tuple(budget_statement(records)), note=True)
 
 
-def _accuracy_plots(cells: dict[Cell, list[Row]]) -> str:
-    figures = [
-        figure(str(cell), accuracy_bars(rows, f"accuracy{number}"), _agreement(rows))
-        for number, (cell, rows) in enumerate(cells.items())
-    ]
-    if not any(figures):
-        return ""
+def results(rows: Sequence[Row]) -> Section:
+    """All accuracies; a column that no run has anything for is left out, but for those of the first three measures."""
+    columns: dict[str, list[Number | str]] = {"Readout": [_number(row.readout, strong=True) for row in rows]}
+    if any(row.paper for row in rows):
+        columns["Paper"] = [_number(row.paper) for row in rows]
+    for measure, name in MEASURES.items():
+        found = [row.measured(measure) for row in rows]
+        if measure != "readout" and (any(found) or measure != "few_labels"):
+            columns[name] = [_number(summary) for summary in found]
+    columns["Runs"] = [Number(str(len(row.records)), len(row.records)) for row in rows]
+    if any(row.note for row in rows):
+        columns["Note"] = [row.note for row in rows]
+    lines = tuple((str(row.cell), row.mode_name, *cells) for row, *cells in zip(rows, *columns.values(), strict=True))
+    made = provenance([record for row in rows for record in row.records])
+    return Section(
+        "Results",
+        tables=(Table("results", ("Row", "Training", *columns), lines, f"{HOW_MEASURED} {made}", grouped=True),),
+    )
+
+
+def _number(summary: Summary | None, strong: bool = False) -> Number:
+    return Number(NONE) if summary is None else Number(str(summary), summary.mean, strong=strong)
+
+
+def _accuracy(cells: Mapping[str, Sequence[Row]]) -> Section | None:
+    drawn = {name: accuracy_bars(rows, f"accuracy{number}") for number, (name, rows) in enumerate(cells.items())}
+    plots = tuple(Plot(name, svg, _agreement(cells[name])) for name, svg in drawn.items() if svg)
+    if not plots:
+        return None
     printed = any(row.paper for rows in cells.values() for row in rows)
-    marks = "bar: mean · line: sample standard deviation · mark: one run" + (" · " if printed else "")
-    diamond = '<span class="diamond">◇</span>the paper, at its full budget' if printed else ""
-    return f'<h2>Accuracy</h2><p class="caption">{marks}{diamond}</p><div class="plots">{"".join(figures)}</div>'
+    diamond = " · ◇ the paper, at its full budget" if printed else ""
+    return Section("Accuracy", (f"bar: mean · line: sample standard deviation · mark: one run{diamond}",), plots=plots)
 
 
 def _agreement(rows: Sequence[Row]) -> str:
     """H-SSL minus A-SSL with its 95 % interval, paired by seed, where both have one row."""
     pair = [[row.readout for row in rows if row.mode == mode] for mode in ("h-ssl", "a-ssl")]
-    if any(len(found) != 1 or found[0] is None for found in pair):
+    if any(len(found) != 1 for found in pair):
         return ""
     (h,), (a,) = pair
     if (told := difference(h, a)) is not None:
@@ -113,145 +131,50 @@ def _agreement(rows: Sequence[Row]) -> str:
     return "" if h is None or a is None else signed(f"H-SSL − A-SSL: {h.mean - a.mean:+z.1f} points")
 
 
-def _learning_curves(cells: dict[Cell, list[Row]]) -> str:
-    plots = [plot for number, (cell, rows) in enumerate(cells.items()) for plot in row_curves(rows, str(cell), number)]
-    if not plots:
-        return ""
-    figures = "".join(figure(plot.heading, plot.svg, plot.caption) for plot in plots)
-    modes = dict.fromkeys(row.mode for rows in cells.values() for row in rows)
-    return f'<h2>Learning curves</h2>{legend(modes)}<div class="plots">{figures}</div>'
+def _gpu_hours(row: Row) -> int | None:
+    """Of a run in the paper."""
+    return paper.GPU_HOURS[cast(paper.Dataset, row.cell.dataset)] if in_paper(row.cell.dataset) else None
 
 
-def _equivariance(cells: dict[Cell, list[Row]]) -> str:
-    figures, lines = [], []
-    for number, (cell, rows) in enumerate(cells.items()):
-        figures.append(figure(str(cell), equivariance_errors(rows, f"equivariance{number}"), ""))
-        for row in rows:
-            measured = [record.evaluation.equivariance for record in row.records if record.evaluation.equivariance]
-            if not measured:
-                continue
-            errors = [error for item in measured for error in item.errors.values() if error is not None]
-            held = [item.held for item in measured]
-            lines.append(
-                [
-                    f"{cell}, {row.mode_name}",
-                    measured[0].group,
-                    measured[0].exactness,
-                    NONE if measured[0].bound is None else f"{measured[0].bound:.0e}",
-                    f"{max(errors):.1e}" if errors else NONE,
-                    NONE if None in held else "yes" if all(held) else "no",
-                ]
-            )
-    if not lines:
-        return ""
-    headings = ("", "Group", "Exactness", "Bound", "Largest error", "Held")
-    modes = dict.fromkeys(row.mode for rows in cells.values() for row in rows)
-    return (
-        "<h2>Equivariance</h2><p>How far the features of a transformed image are from the transformed features of the "
-        "image, by group element, after training. H-SSL can replace A-SSL only as far as this error is small. "
-        "An error of zero is drawn at the lower edge; a dashed line is the bound that an exact group must hold.</p>"
-        f'{legend(modes)}<div class="plots">{"".join(figures)}</div>'
-        f"<details><summary>As numbers</summary>{table(headings, lines)}</details>"
-    )
-
-
-def _cost(cells: dict[Cell, list[Row]]) -> str:
-    hours = {
-        cell.dataset_name: paper.GPU_HOURS[cast(paper.Dataset, cell.dataset)]
-        for cell in cells
-        if in_paper(cell.dataset)
-    }
-    theirs = "; ".join(f"{count} GPU-hours a run on {name}" for name, count in hours.items())
-    seconds = _by_mode(cells, lambda row: row.wall_seconds)
-    speed = _by_mode(cells, lambda row: summarise(_images_per_second(record) for record in row.records))
-    if not seconds and not speed:
-        return ""
-    told = f'<p class="caption">The paper: {theirs}.</p>' if theirs else ""
-    slower = f"<details><summary>Training images a second</summary>{speed}</details>" if speed else ""
-    return f"<h2>Cost</h2><p>Wall seconds a run, training and evaluation together.</p>{seconds}{slower}{told}"
-
-
-def _by_mode(cells: dict[Cell, list[Row]], measure: Callable[[Row], Summary | None]) -> str:
-    """A table of a measure with a line a cell and a column a mode; empty where nothing was measured."""
-    modes = modes_of(row.mode for rows in cells.values() for row in rows)
-    lines, anything = [], False
-    for cell, rows in cells.items():
-        texts = []
-        for mode in modes:
-            found = [measured for row in rows if row.mode == mode and (measured := measure(row)) is not None]
-            anything |= bool(found)
-            texts.append(" / ".join(_whole(measured) for measured in found) or NONE)
-        lines.append([str(cell), *texts])
-    return table(("", *(MODES[mode] for mode in modes)), lines) if anything else ""
-
-
-def _whole(measured: Summary) -> str:
-    return f"{measured.mean:,.0f}" + ("" if measured.std is None else f" ± {measured.std:,.0f}")
-
-
-def _images_per_second(record: RunRecord) -> float | None:
-    """The median epoch: the first one also warms up."""
-    rates = [
-        float(entry["images_per_second"]) for entry in record.metrics if entry.get("images_per_second") is not None
-    ]
-    return statistics.median(rates) if rates else None
-
-
-def _configuration(rows: Sequence[Row]) -> str:
+def _configuration(rows: Sequence[Row]) -> Section:
     firsts = [row.records[0] for row in rows]
     differing = differing_fields(firsts)
-    parts = ["<h2>Configuration</h2>"]
-    if differing:
-        parts.append("<p>Apart from the mode, these fields differ between rows; all others are the same.</p>")
-        headings = ("", *differing)
-        told = [tuple(_shown(values[number]) for values in differing.values()) for number in range(len(rows))]
-        lines = []
-        for cell in dict.fromkeys(row.cell for row in rows):
-            of_cell = [(row, texts) for row, texts in zip(rows, told, strict=True) if row.cell == cell]
-            if len({texts for _, texts in of_cell}) == 1:
-                lines.append([str(cell), *of_cell[0][1]])
-            else:
-                lines += [[f"{cell}, {row.mode_name}", *texts] for row, texts in of_cell]
-        parts.append(table(headings, lines))
-    else:
-        parts.append("<p>The rows differ in their mode and in nothing else.</p>")
-    common = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(_shown(value))}</td></tr>'
-        for name, value in common_fields(firsts).items()
+    same = [(name, _shown(value)) for name, value in common_fields(firsts).items()]
+    common = Table("common", ("Field", "Value"), tuple(same), folded="Fields that are the same in all rows")
+    if not differing:
+        return Section("Configuration", ("The rows differ in their mode and in nothing else.",), tables=(common,))
+    lines: dict[tuple[str, ...], None] = {}
+    told = [tuple(_shown(values[number]) for values in differing.values()) for number in range(len(rows))]
+    for row, texts in zip(rows, told, strict=True):
+        alike = len({of for other, of in zip(rows, told, strict=True) if other.cell == row.cell}) == 1
+        lines[(str(row.cell) if alike else f"{row.cell}, {row.mode_name}", *texts)] = None
+    return Section(
+        "Configuration",
+        ("Apart from the mode, these fields differ between rows; all others are the same.",),
+        tables=(Table("differing", ("Row", *differing), tuple(lines)), common),
     )
-    parts.append(
-        "<details><summary>Fields that are the same in all rows</summary>"
-        f'<table class="fields">{common}</table></details>'
-    )
-    return "".join(parts)
 
 
-def _environment(records: Sequence[RunRecord]) -> str:
+def _environment(records: Sequence[RunRecord]) -> Section:
     names = dict.fromkeys(name for record in records for name in record.environment)
     names.pop("sessions", None)
     values = {name: _every(record.environment.get(name) for record in records) for name in names}
     if dates := sorted({str(record.environment["date"]) for record in records if record.environment.get("date")}):
         values["date"] = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    lines = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
-        for name, value in values.items()
-    )
     protocols = dict.fromkeys(
         f"{name}: {measure.protocol}"
         for record in records
         for field, name in MEASURES.items()
         if (measure := getattr(record.evaluation, field)) is not None
     )
-    told = "".join(f"<li>{prose(text)}</li>" for text in protocols)
-    runs = "".join(
-        f"<tr><td>{html.escape(r.recipe)}</td><td>{r.seed}</td><td><code>{html.escape(r.identity)}</code></td></tr>"
-        for r in records
-    )
-    return (
-        f'<h2>Environment and protocol</h2><table class="fields">{lines}</table>'
-        + (f"<ul>{told}</ul>" if told else "")
-        + f'<details><summary>Every run ({len(records)})</summary><div class="scroll"><table><thead><tr>'
-        f"<th>Recipe</th><th>Seed</th><th>Identity</th></tr></thead><tbody>{runs}</tbody></table></div></details>"
+    runs: list[Line] = [(record.recipe, Number(str(record.seed), record.seed), record.identity) for record in records]
+    return Section(
+        "Environment and protocol",
+        points=tuple(protocols),
+        tables=(
+            Table("environment", ("", "Value"), tuple(values.items())),
+            Table("runs", ("Recipe", "Seed", "Identity"), tuple(runs), folded=f"Every run ({len(records)})"),
+        ),
     )
 
 

@@ -1,21 +1,16 @@
-"""The report of a reproduction as Markdown."""
+"""A document as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hssl.report.blocks import Number, Section, Table
-from hssl.report.contents import Report
+from hssl.report.document import Document, Number, Section, Table
 
 
-def markdown(report: Report) -> str:
+def markdown(document: Document) -> str:
     """All that the page holds, but for its plots."""
-    parts = [f"# {report.title}", report.lead]
-    parts += [to_markdown(section) for section in report.sections if not _only_plots(section)]
-    if report.failures:
-        told = [f"- {name}: {(text.splitlines() or ['no message'])[0]}" for name, text in report.failures.items()]
-        parts += ["## Failed", "\n".join(told)]
-    return "\n\n".join(parts) + "\n"
+    sections = [to_markdown(section) for section in document.sections if not _only_plots(section)]
+    return "\n\n".join([f"# {document.title}", document.lead, *sections]) + "\n"
 
 
 def to_markdown(section: Section, level: int = 2) -> str:
@@ -27,12 +22,15 @@ def to_markdown(section: Section, level: int = 2) -> str:
         if table.only != "page":
             said = [markdown_table(table), *([table.caption] if table.caption else [])]
             parts += [f"<details><summary>{table.folded}</summary>", *said, "</details>"] if table.folded else said
+    if section.logs:
+        firsts = {name: next(iter(text.splitlines()), "no message") for name, text in section.logs.items()}
+        parts.append("\n".join(f"- {name}: {first}" for name, first in firsts.items()))
     parts += [to_markdown(part, level + 1) for part in section.parts]
     return "\n\n".join([f"{'#' * level} {section.title}", *parts])
 
 
 def _only_plots(section: Section) -> bool:
-    return bool(section.plots) and not (section.points or section.tables or section.parts)
+    return bool(section.plots) and not (section.points or section.tables or section.parts or section.logs)
 
 
 def markdown_table(table: Table) -> str:

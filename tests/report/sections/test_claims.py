@@ -6,7 +6,7 @@ from fakes.grid import SEEDS, grid
 from hssl.analysis import claims
 from hssl.analysis.entries import Entry, entries
 from hssl.analysis.summaries import MEASURES, summarise
-from hssl.report.blocks import Number
+from hssl.report.document import Number
 from hssl.report.sections.claims import agreement, counted, summary, theory
 from hssl.runs.record import Measure, RunRecord
 

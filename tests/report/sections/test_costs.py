@@ -8,7 +8,8 @@ import pytest
 from fakes.grid import SEEDS, grid
 from hssl.analysis.entries import entries
 from hssl.paper import numbers as paper
-from hssl.report.blocks import Section
+from hssl.report.document import Section
+from hssl.report.reproduction import costs_of
 from hssl.report.sections.costs import cost_of, costs, on_gpu
 from hssl.runs.record import RunRecord
 
@@ -31,7 +32,7 @@ def line_of(section: Section, run: str) -> dict[str, str]:
 
 def test_processors_have_core_hours_and_no_ratio(tmp_path: Path) -> None:
     records = grid(tmp_path, SEEDS, seeds=2)
-    section = costs(entries(records))
+    section = costs(costs_of(entries(records)))
     assert section is not None
     line = line_of(section, "mnist-scale-assl")
     hours = [record.device_hours for name, record in records.items() if name.startswith("mnist-scale-assl-quick")]
@@ -46,7 +47,7 @@ def test_processors_have_core_hours_and_no_ratio(tmp_path: Path) -> None:
 
 def test_gpus_have_a_ratio(tmp_path: Path) -> None:
     records = {name: moved(record, GPU) for name, record in grid(tmp_path, SEEDS, seeds=2).items()}
-    section = costs(entries(records))
+    section = costs(costs_of(entries(records)))
     assert section is not None
     line = line_of(section, "mnist-scale-assl")
     cost = cost_of([record for name, record in records.items() if name.startswith("mnist-scale-assl-quick")])
@@ -80,7 +81,7 @@ def test_a_sum_without_a_part_is_none(tmp_path: Path) -> None:
 
 def test_a_shared_run_is_counted_once(tmp_path: Path) -> None:
     records = grid(tmp_path, SEEDS, seeds=1)
-    section = costs(entries(records))
+    section = costs(costs_of(entries(records)))
     assert section is not None
     runs = [line[0] for line in section.tables[0].lines]
     assert len(runs) == len(set(runs)) == len(records)
@@ -89,7 +90,7 @@ def test_a_shared_run_is_counted_once(tmp_path: Path) -> None:
 
 def test_a_study_has_no_cost_in_the_paper(tmp_path: Path) -> None:
     records = grid(tmp_path, SEEDS, seeds=1, study="loss")
-    section = costs(entries(records))
+    section = costs(costs_of(entries(records)))
     assert section is not None
     assert line_of(section, "mnist-scale-hssl-nt-xent")["Paper GPU-hours"] == "–"
     assert line_of(section, "mnist-scale-hssl")["Paper GPU-hours"] == "8"
@@ -105,4 +106,4 @@ def test_devices(device: str, gpu: bool, tmp_path: Path) -> None:
 
 def test_what_took_no_known_time_has_no_section(tmp_path: Path) -> None:
     records = {n: r.model_copy(update={"wall_seconds": None}) for n, r in grid(tmp_path, SEEDS, seeds=1).items()}
-    assert costs(entries(records)) is None
+    assert costs(costs_of(entries(records))) is None

@@ -9,8 +9,9 @@ from fakes.grid import SEEDS, grid
 from fakes.records import configuration, record
 from hssl.analysis.entries import entries
 from hssl.analysis.summaries import comparison_table
-from hssl.report.blocks import Plot
+from hssl.report.document import Plot
 from hssl.report.plots import MOST_EPOCHS
+from hssl.report.reproduction import drawn_together
 from hssl.report.sections.curves import curves, row_curves
 
 
@@ -23,7 +24,7 @@ def label(plot: Plot) -> str:
 
 
 def test_every_row_has_its_curves(tmp_path: Path) -> None:
-    section = curves(entries(grid(tmp_path, SEEDS, seeds=2)))
+    section = curves(drawn_together(entries(grid(tmp_path, SEEDS, seeds=2))))
     assert section is not None
     control = "MNIST · scale · CNN (6 x CHW)"
     assert [(plot.heading, label(plot)) for plot in section.plots] == [
@@ -48,7 +49,7 @@ def test_a_band_needs_two_runs(tmp_path: Path) -> None:
 def test_what_was_not_logged_is_not_drawn(tmp_path: Path) -> None:
     silent = record(tmp_path, configuration()).model_copy(update={"metrics": ()})
     assert list(row_curves(comparison_table([silent]), "row", 0)) == []
-    assert curves([]) is None
+    assert curves({}) is None
 
 
 def test_a_single_epoch_is_no_curve_where_another_split_has_more(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from fakes.grid import SEEDS, grid
 from hssl.analysis import claims
 from hssl.analysis.entries import entries
-from hssl.report.blocks import Number
+from hssl.report.document import Number
 from hssl.report.sections.effects import effects
 
 ACCURACIES = SEEDS | {

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fakes.grid import SEEDS, grid
-from hssl.analysis.entries import entries
-from hssl.report.blocks import Number
+from hssl.report.document import Number, Section
+from hssl.report.reproduction import reproduction
 from hssl.report.sections.equivariance import NOT_MEASURED, beside, equivariance, errors_of
 from hssl.runs.record import Equivariance, RunRecord
 
@@ -49,8 +49,13 @@ def changed(records: dict[str, RunRecord], before: Equivariance | None, after: E
     }
 
 
+def section_of(records: dict[str, RunRecord]) -> Section | None:
+    sections = reproduction(records, {}).sections
+    return next((section for section in sections if section.title.startswith("Equivariance")), None)
+
+
 def line_of(records: dict[str, RunRecord], row: str, training: str) -> dict[str, str | Number]:
-    section = equivariance(entries(records))
+    section = section_of(records)
     assert section is not None
     table = section.tables[0]
     line = next(line for line in table.lines if line[:2] == (row, training))
@@ -80,7 +85,7 @@ def test_errors_of_different_elements_are_not_averaged(tmp_path: Path) -> None:
     one = changed(records, None, measured({"a": 0.5}))
     other = changed(records, None, measured({"other": 0.1}))
     mixed = {name: (one if name.endswith("seed0") else other)[name] for name in records}
-    section = equivariance(entries(mixed))
+    section = section_of(mixed)
     assert section is not None
     lines = [line for line in section.tables[0].lines if line[:2] == ("MNIST · scale · SESN", "H-SSL")]
     assert [line[-1] for line in lines] == ["a", "other"]
@@ -134,13 +139,13 @@ def test_the_strength_is_explained_where_it_was_measured(tmp_path: Path) -> None
     old = measured({"90°": 1e-7}, True)
     new = old.model_copy(update={"context": {"90°: strength of the action": 0.5}})
     for after, told in ((old, False), (new, True)):
-        section = equivariance(entries(changed(grid(tmp_path, SEEDS, seeds=1), None, after)))
+        section = section_of(changed(grid(tmp_path, SEEDS, seeds=1), None, after))
         assert section is not None
         assert any("near 0, a small error is no evidence" in text for text in section.text) is told
 
 
 def test_variants_of_a_study_are_named(tmp_path: Path) -> None:
-    section = equivariance(entries(grid(tmp_path, SEEDS, seeds=1, study="basis")))
+    section = section_of(grid(tmp_path, SEEDS, seeds=1, study="basis"))
     assert section is not None
     tables, beyond = section.tables
     assert {line[0] for line in beyond.lines} == {"MNIST · scale · SESN, untruncated"}
@@ -149,4 +154,4 @@ def test_variants_of_a_study_are_named(tmp_path: Path) -> None:
 
 
 def test_without_a_measurement_there_is_no_section() -> None:
-    assert equivariance([]) is None
+    assert equivariance([], {}) is None

@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from fakes.records import configuration, record
-from hssl.analysis.summaries import comparison_table
+from hssl.analysis.summaries import Trained, comparison_table
 from hssl.config import Mode, Transformation
-from hssl.report.blocks import Number
-from hssl.report.sections.gains import Trained, gains, gains_sentence, trained
+from hssl.report.document import Number
+from hssl.report.sections.gains import gains, gains_sentence
 from hssl.runs.record import RunRecord
 
 BEFORE = [57.0, 58.2, 56.1, 57.4]
@@ -35,7 +35,7 @@ def runs(
 
 
 def told(*records: list[RunRecord]) -> str:
-    return gains_sentence(trained(comparison_table([record for some in records for record in some])))
+    return gains_sentence([row.trained for row in comparison_table([record for some in records for record in some])])
 
 
 def test_what_is_shown_is_told_in_one_sentence(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_older_records_are_compared_with_frozen_runs(tmp_path: Path) -> None:
         f"By linear probe over 4 seeds, H-SSL learned more than random weights, by {points.mean():.1f} points."
     )
     assert told(h) == ""
-    assert gains(trained(comparison_table([*h, *frozen]))) is None
+    assert gains([row.trained for row in comparison_table([*h, *frozen])]) is None
 
 
 def test_the_table_has_the_gain_of_each_measure(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_table_has_the_gain_of_each_measure(tmp_path: Path) -> None:
 def test_without_labels_what_needs_none_is_told(tmp_path: Path) -> None:
     made = [record(tmp_path, configuration(seed=seed, data__name="folder"), labels=False) for seed in range(2)]
     assert told(made) == ""
-    section = gains(trained(comparison_table(made)))
+    section = gains([row.trained for row in comparison_table(made)])
     assert section is not None
     assert section.tables[0].headings[2:] == ("Effective rank", "Alignment", "Uniformity", "Neighbours kept")
     assert not re.search("10-shot", str(section.tables))

@@ -1,7 +1,7 @@
 """What the paper costs is counted from its cells: each run once, at the hours that it reports."""
 
 from hssl.paper import numbers as paper
-from hssl.report.blocks import Number
+from hssl.report.document import Number
 from hssl.report.sections.paper_cost import paper_cost
 
 

@@ -9,7 +9,7 @@ from fakes.grid import SEEDS, grid
 from hssl.analysis import claims
 from hssl.analysis.entries import entries
 from hssl.analysis.summaries import MEASURES
-from hssl.report.blocks import Number
+from hssl.report.document import Number
 from hssl.report.sections.paper_tables import figure2, table
 
 

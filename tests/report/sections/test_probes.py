@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fakes.grid import SEEDS, grid
 from hssl.analysis.entries import entries
-from hssl.report.blocks import Number
+from hssl.report.document import Number
 from hssl.report.sections.probes import probes, protocols
 
 

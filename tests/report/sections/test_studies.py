@@ -12,7 +12,7 @@ from hssl.analysis.chance import chance_loss
 from hssl.analysis.entries import entries
 from hssl.analysis.summaries import summarise
 from hssl.paper.studies import STUDIES
-from hssl.report.blocks import Number
+from hssl.report.document import Number
 from hssl.report.sections.studies import begun, compare, studies
 
 ACCURACIES = SEEDS | {

@@ -11,8 +11,8 @@ from hssl.analysis.entries import TITLES, Entry
 from hssl.analysis.summaries import MEASURES, NONE, listed, within_a_sentence
 from hssl.paper import numbers as paper
 from hssl.paper.studies import FULL_WIDTH
-from hssl.report.blocks import Line, Number, Section, Table, accuracy, apart, p_value
-from hssl.report.sections.gains import Trained, gains_sentence
+from hssl.report.document import Line, Number, Section, Table, accuracy, apart, p_value
+from hssl.report.sections.gains import gains_sentence
 
 HOW = (
     "Runs of one seed share their first weights and the order of their batches: two ways of training one network are "
@@ -115,7 +115,7 @@ def summary(found: Sequence[Entry], budget: str, deviating: bool = False) -> Sec
 
 def gained(found: Sequence[Entry]) -> str:
     """What was gained over random weights in networks with structure, in a sentence or two; empty without runs."""
-    return gains_sentence(Trained(e.row, e.training, e.records) for e in found if e.cell.artefact == "table1")
+    return gains_sentence(entry.trained for entry in found if entry.cell.artefact == "table1")
 
 
 def full_width(found: Sequence[Entry]) -> str:

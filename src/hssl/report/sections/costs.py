@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
-from hssl.analysis.entries import Entry
 from hssl.analysis.summaries import NONE, Summary, summarise
 from hssl.paper import numbers as paper
-from hssl.report.blocks import Line, Number, Section, Table
+from hssl.report.document import Line, Number, Section, Table
 from hssl.runs.record import RunRecord
 
 
@@ -24,6 +24,7 @@ class Cost:
         gpu_hours: of all the runs together; None where one of them ran on no GPU or did not tell.
         core_hours: of all the runs together, of the threads that they used; None likewise where one ran on a GPU.
         kilowatt_hours: of all the runs together; None where one of them did not measure it.
+        speed: training images a second, of the median epoch: the first one also warms up.
     """
 
     runs: int
@@ -32,6 +33,7 @@ class Cost:
     gpu_hours: float | None
     core_hours: float | None
     kilowatt_hours: float | None
+    speed: Summary | None
 
 
 def cost_of(records: Sequence[RunRecord]) -> Cost:
@@ -43,6 +45,7 @@ def cost_of(records: Sequence[RunRecord]) -> Cost:
         _total(record.device_hours if on_gpu(record) else None for record in records),
         _total(None if on_gpu(record) else _core_hours(record) for record in records),
         _total(None if record.energy_joules is None else record.energy_joules / 3.6e6 for record in records),
+        summarise(_images_per_second(record) for record in records),
     )
 
 
@@ -51,18 +54,19 @@ def on_gpu(record: RunRecord) -> bool:
     return not record.device.lower().startswith(("cpu", "unknown"))
 
 
-def costs(found: Sequence[Entry]) -> Section | None:
-    """By cell, and in total. A run that several cells share is counted once."""
-    cells = {entry.cell.run: entry for entry in reversed(found) if entry.records}
+def costs(runs: Mapping[str, tuple[Sequence[RunRecord], int | None]]) -> Section | None:
+    """By kind of run, and in total.
+
+    Args:
+        runs: by name, and the GPU-hours of one of them in the paper, where it has them.
+    """
     lines: list[Line] = []
     every: list[RunRecord] = []
-    for run in dict.fromkeys(entry.cell.run for entry in found if entry.records):
-        entry = cells[run]
-        cost = cost_of(entry.records)
-        if cost.seconds is None:
-            continue
-        every += entry.records
-        lines.append(_line(run, cost, paper.GPU_HOURS[entry.cell.dataset] if _in_paper(entry) else None))
+    for run, (records, theirs) in runs.items():
+        cost = cost_of(records)
+        if cost.seconds is not None:
+            every += records
+            lines.append(_line(run, cost, theirs))
     if not lines:
         return None
     whole = cost_of(every)
@@ -79,17 +83,21 @@ def costs(found: Sequence[Entry]) -> Section | None:
         )
     if whole.kilowatt_hours is not None:
         told.append(f"Their devices drew {_amount(whole.kilowatt_hours)} kWh.")
-    told.append(
-        f"The paper reports {paper.GPU_HOURS['mnist']} GPU-hours for a run on MNIST, {paper.GPU_HOURS['cifar10']} for "
-        f"one on CIFAR-10 or Tiny ImageNet, and about {paper.TOTAL_GPU_HOURS:,} in total, for its full budget and on "
-        "other GPUs."
-    )
-    headings = ("Run", "Runs", "Seconds", "On", "GPU-hours", "Core-hours", "kWh", "Paper GPU-hours", "Ours / paper")
+    if any(theirs is not None for _, theirs in runs.values()):
+        told.append(
+            f"The paper reports {paper.GPU_HOURS['mnist']} GPU-hours for a run on MNIST, {paper.GPU_HOURS['cifar10']} "
+            f"for one on CIFAR-10 or Tiny ImageNet, and about {paper.TOTAL_GPU_HOURS:,} in total, for its full budget "
+            "and on other GPUs."
+        )
+    headings = (
+        "Run", "Runs", "Seconds", "Images/s", "On", "GPU-hours", "Core-hours", "kWh", "Paper GPU-hours", "Ours / paper",
+    )  # fmt: skip
     table = Table(
         "costs",
         *_measured(headings, lines),
-        "Of one run, in the mean. Seconds: wall-clock time, ± sample standard deviation. Core-hours are of the threads "
-        "that a run used. Only GPU-hours are compared with the paper's.",
+        "Of one run, in the mean. Seconds: wall-clock time, training and evaluation; images/s: of training; ± sample "
+        "standard deviation. Core-hours are of the threads that a run used. Only GPU-hours are compared with the "
+        "paper's.",
         folded=f"All {len(lines)} kinds of run",
     )
     return Section("Cost", (" ".join(told),), tables=(table,))
@@ -103,7 +111,6 @@ def _measured(headings: tuple[str, ...], lines: Sequence[Line]) -> tuple[tuple[s
 
 def _line(run: str, cost: Cost, theirs: int | None) -> Line:
     assert cost.seconds is not None
-    spread = "" if cost.seconds.std is None else f"± {cost.seconds.std:,.0f}"
     each = [
         None if total is None else total / cost.runs for total in (cost.gpu_hours, cost.core_hours, cost.kilowatt_hours)
     ]
@@ -111,7 +118,8 @@ def _line(run: str, cost: Cost, theirs: int | None) -> Line:
     return (
         run,
         Number(str(cost.runs), cost.runs),
-        Number(f"{cost.seconds.mean:,.0f}", cost.seconds.mean, spread),
+        _whole(cost.seconds),
+        _whole(cost.speed),
         ", ".join(cost.devices),
         *(Number(NONE if amount is None else _amount(amount), amount) for amount in each),
         Number(NONE if theirs is None else str(theirs), theirs),
@@ -123,9 +131,15 @@ def _share(some: Cost, whole: Cost) -> str:
     return "All of them" if some.runs == whole.runs else f"{some.runs} of them"
 
 
-def _in_paper(entry: Entry) -> bool:
-    # Figure 2 has the paper's protocol too; what is beyond it, or beside its rows, has no cost there.
-    return entry.cell.study is None and entry.cell.variant is None
+def _whole(measured: Summary | None) -> Number:
+    if measured is None:
+        return Number(NONE)
+    return Number(f"{measured.mean:,.0f}", measured.mean, "" if measured.std is None else f"± {measured.std:,.0f}")
+
+
+def _images_per_second(record: RunRecord) -> float | None:
+    rates = [float(line["images_per_second"]) for line in record.metrics if line.get("images_per_second") is not None]
+    return median(rates) if rates else None
 
 
 def _core_hours(record: RunRecord) -> float | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hssl.analysis.chance import chance_loss
-from hssl.analysis.entries import Entry
-from hssl.analysis.summaries import MODES, Row, comparison_table
-from hssl.paper.grid import ANY_PAIRS
-from hssl.report.blocks import Plot, Section, modes_of
+from hssl.analysis.summaries import MODES, Row
+from hssl.report.document import Plot, Section, modes_of
 from hssl.report.plots import learning_curves
 
 # What is drawn: its name, the keys that it may be logged under, the modes that log it, and a word for identifiers.
@@ -45,26 +43,12 @@ def _is_curve(rows: Sequence[Row], key: str) -> bool:
     return any(sum(key in line for line in record.metrics) > 1 for row in rows for record in row.records)
 
 
-def _logged(entry: Entry) -> bool:
-    drawn = {key for _, keys, _, _ in _CURVES for key in keys}
-    return any(drawn & line.keys() for record in entry.records for line in record.metrics)
-
-
-def curves(found: Sequence[Entry]) -> Section | None:
-    """Of every row of the tables that has runs."""
-    rows: dict[str, list[Entry]] = {}
-    for entry in found:
-        if entry.cell.artefact in ("table1", "table2") and entry.records:
-            # Pairs without a limit have plots of their own: two curves of a mode could not be told apart.
-            name = f"{entry.row}, {ANY_PAIRS}" if entry.cell.variant == ANY_PAIRS else entry.row
-            rows.setdefault(name, []).append(entry)
-    plots = [
-        plot
-        for number, (name, here) in enumerate(rows.items())
-        for plot in row_curves(comparison_table([r for entry in here for r in entry.records]), name, number)
-    ]
+def curves(cells: Mapping[str, Sequence[Row]]) -> Section | None:
+    """Of every row of the tables, by its name, that has runs."""
+    plots = [plot for number, (name, rows) in enumerate(cells.items()) for plot in row_curves(rows, name, number)]
     if not plots:
         return None
+    drawn = {key for _, keys, _, _ in _CURVES for key in keys}
     return Section(
         "Learning curves",
         (
@@ -73,5 +57,10 @@ def curves(found: Sequence[Entry]) -> Section | None:
             "its own; where its readout is trained afterwards it has no curve.",
         ),
         plots=tuple(plots),
-        modes=modes_of(entry.cell.mode for here in rows.values() for entry in here if _logged(entry)),
+        modes=modes_of(
+            row.mode
+            for rows in cells.values()
+            for row in rows
+            if any(drawn & line.keys() for record in row.records for line in record.metrics)
+        ),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hssl.analysis.entries import Entry
 from hssl.analysis.summaries import MODES, NONE
 from hssl.paper.studies import STUDIES
-from hssl.report.blocks import Line, Number, Table, accuracy, apart
+from hssl.report.document import Line, Number, Table, accuracy, apart
 from hssl.report.sections.studies import begun, compare
 
 

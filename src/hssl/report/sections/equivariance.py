@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from hssl.analysis.entries import Entry
-from hssl.analysis.summaries import NONE, Summary, comparison_table, summarise
+from hssl.analysis.summaries import NONE, Row, Summary, Trained, summarise
 from hssl.evaluation.strength import STRENGTH, changes_nothing, strengths
-from hssl.report.blocks import Line, Number, Plot, Section, Table, modes_of
+from hssl.report.document import Line, Number, Plot, Section, Table, modes_of
 from hssl.report.plots import equivariance_errors
 from hssl.runs.record import Equivariance, Evaluation
 
@@ -55,18 +54,21 @@ def errors_of(measured: Iterable[Equivariance | None]) -> Errors:
     return Errors(summarise(means), max(largest, default=None), diverged)
 
 
-def equivariance(found: Sequence[Entry]) -> Section | None:
-    """Before and after, for every cell of the tables and of studies that has been measured."""
-    cells: dict[str, Entry] = {}
-    for entry in found:
-        if not entry.cell.artefact.startswith("figure"):
-            cells.setdefault(entry.cell.run, entry)
-    tables = [
-        _table("equivariance", [entry for entry in cells.values() if entry.cell.study is None]),
-        _table("equivariance-beyond", [entry for entry in cells.values() if entry.cell.study is not None]),
-    ]
+def equivariance(
+    trained: Sequence[Trained], cells: Mapping[str, Sequence[Row]], beyond: Sequence[Trained] = ()
+) -> Section | None:
+    """Before and after, for all that has been measured.
+
+    Args:
+        trained: ways of training in the rows of the tables.
+        cells: what is drawn, by the name of its row.
+        beyond: ways of training in studies, which stand apart.
+    """
+    tables = [_table("equivariance", trained), _table("equivariance-beyond", beyond)]
     if not any(table.lines for table in tables):
         return None
+    measured = [record.evaluation.equivariance for one in (*trained, *beyond) for record in one.records]
+    strong = any(item is not None and strengths(item.context) for item in measured)
     return Section(
         "Equivariance before and after training",
         (
@@ -78,20 +80,15 @@ def equivariance(found: Sequence[Entry]) -> Section | None:
             "approximate: below their error stand two violations of the law (another stream than the law says, "
             "another image), which a network that obeys it is nearer than, and what shrinking and magnifying alone "
             "costs (round trip). Without structure (none) nothing is promised.",
-            *((_OF_STRENGTH,) if any(_has_strength(entry) for entry in cells.values()) else ()),
+            *((_OF_STRENGTH,) if strong else ()),
         ),
-        plots=tuple(_plots(found)),
-        modes=modes_of(entry.cell.mode for entry in found if entry.cell.artefact.startswith("table")),
+        plots=tuple(_plots(cells)),
+        modes=modes_of(row.mode for rows in cells.values() for row in rows),
         tables=tuple(table for table in tables if table.lines),
     )
 
 
-def _has_strength(entry: Entry) -> bool:
-    measured = (record.evaluation.equivariance for record in entry.records)
-    return any(item is not None and strengths(item.context) for item in measured)
-
-
-def _table(name: str, here: Sequence[Entry]) -> Table:
+def _table(name: str, here: Sequence[Trained]) -> Table:
     headings = (
         "Row", "Training", "Equivariance", "Mean before", "Mean after", "Largest before", "Largest after", "Bound",
         "Held after", "Elements",
@@ -101,42 +98,33 @@ def _table(name: str, here: Sequence[Entry]) -> Table:
         "over elements and runs. Before: the same network at its first weights, with calibrated BatchNorm. "
         f"'{NOT_MEASURED}': the records are older than this measurement."
     )
-    lines = [line for entry in here for line in _lines(entry)]
+    lines = [line for one in here for line in _lines(one)]
     folded = "" if name == "equivariance" else f"The variants of the studies beyond the paper ({len(lines)})"
     return Table(name, headings, tuple(lines), caption, folded)
 
 
-def _plots(found: Sequence[Entry]) -> Iterable[Plot]:
-    rows: dict[str, list[Entry]] = {}
-    for entry in found:
-        if entry.cell.artefact.startswith("table") and entry.records:
-            rows.setdefault(entry.row, []).append(entry)
-    for number, (name, here) in enumerate(rows.items()):
-        shown = comparison_table([record for entry in here for record in entry.records])
-        if svg := equivariance_errors(shown, f"equivariance{number}"):
-            bounded = any(
-                record.evaluation.equivariance is not None and record.evaluation.equivariance.bound is not None
-                for entry in here
-                for record in entry.records
-            )
+def _plots(cells: Mapping[str, Sequence[Row]]) -> Iterable[Plot]:
+    for number, (name, rows) in enumerate(cells.items()):
+        if svg := equivariance_errors(rows, f"equivariance{number}"):
+            measured = [record.evaluation.equivariance for row in rows for record in row.records]
+            bounded = any(item is not None and item.bound is not None for item in measured)
             yield Plot(name, svg, "After training: a mark a run" + ("; dashed: the bound" if bounded else ""))
 
 
-def _lines(entry: Entry) -> Iterable[Line]:
-    """A line for each set of elements that the cell's runs measured: errors of different ones are not averaged."""
+def _lines(of: Trained) -> Iterable[Line]:
+    """A line for each set of elements that runs measured: errors of different ones are not averaged."""
     of_elements: dict[tuple[str, ...], list[Evaluation]] = {}
-    for record in entry.records:
+    for record in of.records:
         if (after := record.evaluation.equivariance) is not None:
             elements = tuple(name for name in after.errors if name != _IDENTITY)
             of_elements.setdefault(elements, []).append(record.evaluation)
-    variant = "" if entry.cell.study is None else f", {entry.cell.variant}"
     for elements, evaluations in of_elements.items():
         trained = [measured for evaluation in evaluations if (measured := evaluation.equivariance) is not None]
         one, other = errors_of(evaluation.equivariance_untrained for evaluation in evaluations), errors_of(trained)
         bound = trained[0].bound
         yield (
-            entry.row + variant,
-            entry.training,
+            of.row,
+            of.training,
             trained[0].exactness,
             _mean(one, beside(evaluation.equivariance_untrained for evaluation in evaluations)),
             _mean(other, beside(trained)),

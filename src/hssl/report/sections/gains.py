@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from hssl.analysis.chance import chance_loss
 from hssl.analysis.differences import Difference, difference, holm, interval, signed
-from hssl.analysis.summaries import MEASURES, NONE, Row, Summary, listed, measured, summarise, within_a_sentence
-from hssl.report.blocks import Line, Number, Section, Table
+from hssl.analysis.summaries import MEASURES, NONE, Summary, Trained, listed, measured, summarise, within_a_sentence
+from hssl.report.document import Line, Number, Section, Table
 from hssl.runs.record import RunRecord
 
 _BEST_FIRST = ("few_labels", "linear_probe", "knn", "readout")
@@ -24,19 +24,6 @@ _LABEL_FREE = {
     "neighbour_agreement": "Neighbours kept",
 }
 _SIGNIFICANT = 0.05
-
-
-class Trained(NamedTuple):
-    """The runs of one way of training in one row of a table."""
-
-    row: str
-    training: str
-    records: Sequence[RunRecord]
-
-
-def trained(rows: Iterable[Row]) -> list[Trained]:
-    """The rows of a comparison."""
-    return [Trained(str(r.cell), f"{r.mode_name} ({r.note})" if r.note else r.mode_name, r.records) for r in rows]
 
 
 class _Gain(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hssl.analysis.summaries import DATASETS, NONE
 from hssl.paper import numbers as paper
 from hssl.paper.grid import OF_THE_PAPER, cells
-from hssl.report.blocks import Line, Number, Table
+from hssl.report.document import Line, Number, Table
 
 
 def paper_cost(seeds: int = paper.RUNS) -> Table:

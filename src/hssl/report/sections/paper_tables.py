@@ -11,7 +11,7 @@ from hssl.analysis.entries import TITLES, Entry
 from hssl.analysis.summaries import DATASETS, MODES, NONE, Summary
 from hssl.paper.grid import Artefact
 from hssl.paper.identical_pairs import identical_pairs
-from hssl.report.blocks import Line, Number, Plot, Section, Table, accuracy, apart, modes_of
+from hssl.report.document import Line, Number, Plot, Section, Table, accuracy, apart, modes_of
 from hssl.report.plots import points
 from hssl.report.sections.claims import claim_table
 

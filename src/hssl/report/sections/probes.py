@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hssl.analysis.entries import Entry
 from hssl.analysis.summaries import MEASURES
-from hssl.report.blocks import Line, Number, Section, Table, accuracy
+from hssl.report.document import Line, Number, Section, Table, accuracy
 
 
 def probes(found: Sequence[Entry]) -> Section | None:

@@ -10,7 +10,7 @@ from hssl.analysis.claims import EQUALITY, STRUCTURE, Claim, Tested
 from hssl.analysis.entries import TITLES, Entry
 from hssl.analysis.summaries import MEASURES, MODES, NONE, within_a_sentence
 from hssl.paper.studies import STUDIES, Study
-from hssl.report.blocks import Line, Number, Section, Table, accuracy, apart, p_value
+from hssl.report.document import Line, Number, Section, Table, accuracy, apart, p_value
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pytest
 
 from hssl.analysis.differences import difference, interval, p_text
 from hssl.analysis.summaries import Summary
-from hssl.report.blocks import Number, Table, accuracy, apart, modes_of
+from hssl.report.document import Number, Table, accuracy, apart, modes_of
 
 
 def test_a_difference_is_written_with_its_interval() -> None:

@@ -1,9 +1,10 @@
-"""What a report is made of - sections with text, tables and figures - told apart from how it is rendered."""
+"""What a report is made of - sections with text, tables and figures - apart from how it is rendered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 from hssl.analysis.differences import Difference, interval, p_text
@@ -20,7 +21,8 @@ class Number:
         detail: after the text, smaller.
         below: lines under it, smaller.
         run: the name of the runs whose accuracy it is, where it is one.
-        measure: which accuracy, one of `tables.MEASURES`.
+        measure: which accuracy, one of `summaries.MEASURES`.
+        strong: whether it is what the line is about.
     """
 
     text: str
@@ -29,6 +31,7 @@ class Number:
     below: tuple[str, ...] = ()
     run: str | None = None
     measure: str = "readout"
+    strong: bool = False
 
 
 Line = tuple[str | Number, ...]
@@ -46,6 +49,7 @@ class Table:
         folded: on the page, what opens it; empty for a table that is open.
         only: the rendering that it is for; None for both.
         names: how many of the first cells name a line together; a narrow screen shows them as one.
+        grouped: whether lines of the same first cell stand under it as under a heading; they follow one another.
     """
 
     name: str
@@ -55,10 +59,25 @@ class Table:
     folded: str = ""
     only: Literal["page", "markdown"] | None = None
     names: int = 1
+    grouped: bool = False
 
     def __post_init__(self) -> None:
         for line in self.lines:
             assert len(line) == len(self.headings), f"{self.name}: {line} has not {len(self.headings)} cells"
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The headings of the columns within a group."""
+        return self.headings[self.grouped :]
+
+    def groups(self) -> Iterable[tuple[str, list[Line]]]:
+        """Each group with its lines, without the cell that names it; all lines under '' where there are no groups."""
+        for name, lines in groupby(self.lines, key=lambda line: plain(line[0]) if self.grouped else ""):
+            yield name, [line[self.grouped :] for line in lines]
+
+    def column(self, number: int) -> list[str | Number]:
+        """The cells under one of `heads`."""
+        return [line[number + self.grouped] for line in self.lines]
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,7 @@ class Section:
         tables: in their order.
         parts: sections one level below.
         note: whether its text and points stand out.
+        logs: long texts by name, folded.
     """
 
     title: str
@@ -93,6 +113,27 @@ class Section:
     tables: tuple[Table, ...] = ()
     parts: tuple[Section, ...] = ()
     note: bool = False
+    logs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Document:
+    """All that is said, before it is rendered.
+
+    Attributes:
+        title: of the whole.
+        lead: what it is about, for who has not read the paper.
+        sections: in their order.
+    """
+
+    title: str
+    lead: str
+    sections: tuple[Section, ...]
+
+
+def plain(cell: str | Number) -> str:
+    """The cell's first words alone."""
+    return cell if isinstance(cell, str) else cell.text
 
 
 def accuracy(
@@ -101,7 +142,8 @@ def accuracy(
     """Mean and sample standard deviation; sorted by the mean."""
     if summary is None:
         return Number(NONE, below=tuple(below))
-    return Number(str(summary), summary.mean, f"n {summary.count}", tuple(below), run, measure)
+    lines = tuple(below)
+    return Number(str(summary), summary.mean, f"n {summary.count}", lines, run, measure, bool(lines and run))
 
 
 def apart(told: Difference | None) -> Number:

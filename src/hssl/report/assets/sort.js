@@ -1,6 +1,7 @@
-"""What a page does by itself: a table of class `sortable` is sorted by whatever heading is pressed."""
-
-SORT = """
+// A table of class `sortable` is sorted by whatever heading is pressed: ascending, again descending, a third time as the
+// page was written. Rows that are equal keep their order. A cell counts by the number in its `data-value` where it has
+// that attribute (empty: nothing was measured), else by its text. Without scripts the page is whole, and its headings
+// are plain text.
 for (const table of document.querySelectorAll('table.sortable')) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], original = [...body.rows];
   const collator = new Intl.Collator(document.documentElement.lang, { numeric: true, sensitivity: 'base' });
@@ -36,7 +37,3 @@ for (const table of document.querySelectorAll('table.sortable')) {
     button.addEventListener('click', () => sort(column));
   });
 }
-"""
-"""Pressing a heading sorts ascending, again descending, a third time as the page was written. Rows that are equal keep
-their order. A cell counts by the number in its `data-value` where it has that attribute (empty: nothing was measured),
-else by its text. Without scripts the page is whole, and its headings are plain text."""

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from hssl.groups import RowLayout, Scales, Translations
-from hssl.kernels.dense_convolution import DenseConvolution, pays
+from hssl.kernels.dense_convolution import DenseConvolution, is_faster
 from hssl.layers import LiftingConv2d
 from laws import BOUNDS, PAPER_SCALES, error, noise, randomize
 
@@ -86,9 +86,9 @@ def test_any_number_of_threads_gives_the_same(threads: int) -> None:
 
 
 def test_it_pays_for_few_channels_and_many_images() -> None:
-    assert pays(3, 9, 7, 256)
-    assert not pays(3, 9, 7, 8)
-    assert not pays(32, 64, 11, 256)
+    assert is_faster(3, 9, 7, 256)
+    assert not is_faster(3, 9, 7, 8)
+    assert not is_faster(32, 64, 11, 256)
 
 
 @pytest.mark.parametrize("group", [Translations(), Scales(PAPER_SCALES)])
@@ -103,8 +103,8 @@ def test_layers_use_them_and_do_without_them(group: Translations | Scales, monke
     monkeypatch.setattr(DenseConvolution, "convolve", lambda *given: (used.append(True), convolve(*given)))
     fast, fast_rows = layer(images), layer.rows(rows, layout)
     assert len(used) == 2 * group.streams
-    monkeypatch.setattr("hssl.kernels.row_convolution.pays", lambda *_: False)
-    monkeypatch.setattr("hssl.kernels.convolution.pays", lambda *_: False)
+    monkeypatch.setattr("hssl.kernels.row_convolution.is_faster", lambda *_: False)
+    monkeypatch.setattr("hssl.kernels.convolution.is_faster", lambda *_: False)
     assert error(fast, layer(images)) <= BOUNDS[torch.float64]
     assert error(fast_rows, layer.rows(rows, layout)) <= BOUNDS[torch.float64]
     assert len(used) == 2 * group.streams, "the slow twin was not slow"

@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hssl.kernels.toeplitz import ToeplitzConvolution, pays
+from hssl.kernels.toeplitz import ToeplitzConvolution, is_faster
 from laws import error, noise
 
 COUNTS = [2, 0, 1]
 
 
 def test_few_channels_pay() -> None:
-    assert pays(1)
-    assert pays(3)
-    assert not pays(32)
+    assert is_faster(1)
+    assert is_faster(3)
+    assert not is_faster(32)
 
 
 @pytest.mark.parametrize("rectify", [True, False])

@@ -127,9 +127,13 @@ class BandedFilters:
 @lru_cache(maxsize=256)
 def _places(e: int, taps: int, extent: int, stride: int, padding: int, device: torch.device) -> Tensor:
     """Which tap of a flat [e, taps + 1] meets each pixel for each output: int64 [e, outputs, extent and some zeros]."""
-    outputs = (extent + 2 * padding - taps) // stride + 1
-    pixels = -(-extent // ALIGNED) * ALIGNED
-    place = torch.arange(pixels) - stride * torch.arange(outputs)[:, None] + padding
-    outside = (place < 0) | (place >= taps) | (torch.arange(pixels) >= extent)
-    place = place.masked_fill(outside, taps)
+    place = taps_met(taps, extent, stride, padding)
     return (place + (taps + 1) * torch.arange(e)[:, None, None]).to(device)
+
+
+def taps_met(taps: int, extent: int, stride: int, padding: int) -> Tensor:
+    """Which tap joins each output of a line to each pixel, `taps` where none does: int64 [outputs, aligned extent]."""
+    outputs = torch.arange((extent + 2 * padding - taps) // stride + 1)[:, None]
+    pixels = torch.arange(extent + -extent % ALIGNED)
+    place = pixels - stride * outputs + padding
+    return place.masked_fill((place < 0) | (place >= taps) | (pixels >= extent), taps)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hssl.kernels import toeplitz
 from hssl.kernels.banded import multiplies_matrices
-from hssl.kernels.dense_convolution import last_if_one, pays
+from hssl.kernels.dense_convolution import is_faster, last_if_one
 from hssl.kernels.native.loader import compiled_filters_exist
 from hssl.kernels.plan import PLANS, ConvolutionShape, Plan, PlanChoice, cheapest, fastest, rates_for
 from hssl.kernels.row_convolution import Form, row_convolution
@@ -149,17 +149,17 @@ class StreamConvolution:
         return fastest(key, trial, possible)
 
 
-def streams_pay(images: Tensor, out_channels: int, size: int, *, aligned: bool, cropped: bool) -> bool:
+def apart_is_faster(images: Tensor, out_channels: int, size: int, *, aligned: bool, cropped: bool) -> bool:
     """Whether streams that all read the same images are convolved faster apart than by one dense convolution.
 
     On a CPU where filters are the basis itself (`aligned`) and have rims of zeros to leave out (`cropped`) or are
     compiled for few channels, on a GPU where few channels make matrix products faster.
     """
     if multiplies_matrices(images):
-        return toeplitz.pays(images.shape[1])
+        return toeplitz.is_faster(images.shape[1])
     return aligned and (cropped or _is_narrow(images, out_channels, size))
 
 
 def _is_narrow(maps: Tensor, out_channels: int, size: int) -> bool:
     """Whether maps [R, C, H, W] are convolved by compiled dense kernels."""
-    return compiled_filters_exist(maps) and pays(maps.shape[1], out_channels, size, len(maps))
+    return compiled_filters_exist(maps) and is_faster(maps.shape[1], out_channels, size, len(maps))

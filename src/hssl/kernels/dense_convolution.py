@@ -22,7 +22,7 @@ _SUMS = 2**20
 _VECTOR_BYTES = 64
 
 
-def pays(in_channels: int, out_channels: int, size: int, images: int) -> bool:
+def is_faster(in_channels: int, out_channels: int, size: int, images: int) -> bool:
     """Whether compiled kernels beat a library's, for a k x k convolution of so many images."""
     return images >= _FEWEST and in_channels * out_channels * size**2 * _VECTOR_BYTES <= _SUMS
 

@@ -27,7 +27,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hssl.kernels.dense_convolution import pays
+from hssl.kernels.dense_convolution import is_faster
 from hssl.kernels.native.loader import compiled_filters_exist
 
 Plan = Literal["direct", "cropped", "separable", "fourier"]
@@ -142,7 +142,7 @@ def seconds(plan: Plan, shape: ConvolutionShape, rates: Rates) -> float:
         return 3 * pairs * positions * e**2 / rates.mixing + filtered / rates.filtering
     size = shape.kernel_size if plan == "direct" else shape.support
     rate = rates.small_maps if size >= min(shape.in_size) else rates.dense
-    if pays(channels, shape.out_channels, size, shape.rows):
+    if is_faster(channels, shape.out_channels, size, shape.rows):
         rate = max(rate, rates.narrow)
     return 3 * pairs * positions * size**2 / rate
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from hssl.kernels import toeplitz
 from hssl.kernels.banded import BandedFilters, multiplies_matrices
 from hssl.kernels.compiled_filters import CompiledFilters
-from hssl.kernels.dense_convolution import DenseConvolution, LibraryConvolution, last_if_one, pays
+from hssl.kernels.dense_convolution import DenseConvolution, LibraryConvolution, is_faster, last_if_one
 from hssl.kernels.fourier import CompiledFourierFilters, FourierFilters, Workspace
 from hssl.kernels.native.loader import compiled_filters_exist
 from hssl.kernels.separable import SeparableFilters
@@ -225,7 +225,7 @@ def _stretches(rows: Tensor, functions: Tensor, settings: Settings, outputs: Ten
         if form == "separable":
             yield _Stretch(BandedFilters(functions, counts, (height, width), stride, padding), [slice(None)])
             return
-        if form == "dense" and toeplitz.pays(channels):
+        if form == "dense" and toeplitz.is_faster(channels):
             yield _Stretch(ToeplitzConvolution(size, counts, (height, width), stride, padding), [slice(None)])
             return
     compiled = compiled_filters_exist(rows)
@@ -241,7 +241,7 @@ def _stretches(rows: Tensor, functions: Tensor, settings: Settings, outputs: Ten
         computed: _Filters | _Dense
         # `values` are the numbers that a row is made into, `taps` those of a kernel.
         if _FORMS[index] == "dense":
-            narrow = compiled and pays(channels, out_channels, support, count)
+            narrow = compiled and is_faster(channels, out_channels, support, count)
             computed = (DenseConvolution if narrow else LibraryConvolution)(stride, outside)
             # What is compiled makes nothing beside its output: one block.
             values, taps, floor = 0 if narrow else channels * height * width, support**2, 4

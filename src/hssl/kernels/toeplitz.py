@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hssl.kernels.banded import ALIGNED
+from hssl.kernels.banded import ALIGNED, taps_met
 
 # With more channels convolutions fill their units, and a line's matrix grows with the square of the channels.
 _MOST_CHANNELS = 4
 
 
-def pays(in_channels: int) -> bool:
+def is_faster(in_channels: int) -> bool:
     """Whether matrix products beat a library's convolution on a GPU."""
     return in_channels <= _MOST_CHANNELS
 
@@ -95,13 +95,10 @@ class ToeplitzConvolution:
         return spread.permute(2, 3, 4, 1, 5, 0).flatten(4).flatten(1, 3)
 
     def _places(self, like: Tensor) -> Tensor:
-        return _places(self._taps, self._seen, self._width, self._stride, self._padding, like.device)
+        return _places(self._taps, self._seen, self._stride, self._padding, like.device)
 
 
 @lru_cache(maxsize=256)
-def _places(taps: int, width: int, aligned: int, stride: int, padding: int, device: torch.device) -> Tensor:
+def _places(taps: int, width: int, stride: int, padding: int, device: torch.device) -> Tensor:
     """Which tap of a line joins each pixel to each output, `taps` where none does: int64 [aligned width, W']."""
-    outputs = (width + 2 * padding - taps) // stride + 1
-    pixels = torch.arange(aligned)[:, None]
-    place = pixels - stride * torch.arange(outputs) + padding
-    return place.masked_fill((place < 0) | (place >= taps) | (pixels >= width), taps).to(device)
+    return taps_met(taps, width, stride, padding).T.contiguous().to(device)

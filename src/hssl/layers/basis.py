@@ -130,6 +130,7 @@ def support(functions: Tensor) -> int:
 
 
 def basis_on(
+    dimensions: Literal[1, 2],
     kernel_size: int,
     effective_size: int,
     scales: tuple[float, ...],
@@ -137,22 +138,12 @@ def basis_on(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Tensor:
-    """The basis cast once to a dtype and device; shared by all layers of a kind, and no part of any state_dict."""
-    make = _constant if torch.compiler.is_compiling() else _cast
-    return make(2, kernel_size, effective_size, scales, kind, dtype, device)
+    """The basis, or with one dimension its factors, cast once to a dtype and device.
 
-
-def functions_on(
-    kernel_size: int,
-    effective_size: int,
-    scales: tuple[float, ...],
-    kind: BasisKind,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor:
-    """As `basis_on`, for the one-dimensional factors."""
+    Shared by all layers of a kind, and no part of any state_dict.
+    """
     make = _constant if torch.compiler.is_compiling() else _cast
-    return make(1, kernel_size, effective_size, scales, kind, dtype, device)
+    return make(dimensions, kernel_size, effective_size, scales, kind, dtype, device)
 
 
 @functools.lru_cache(maxsize=256)

@@ -21,12 +21,11 @@ from torch.nn import functional as F
 from hssl.errors import ConfigurationError, SizeError
 from hssl.groups import Exactness, Group, GroupFeatures, RowLayout
 from hssl.groups.features import Maps
-from hssl.kernels.convolution import StreamConvolution, streams_pay
+from hssl.kernels.convolution import StreamConvolution, apart_is_faster
 from hssl.kernels.plan import PlanChoice
 from hssl.layers.basis import (
     BasisKind,
     basis_on,
-    functions_on,
     hermite_gauss_basis,
     hermite_gauss_functions,
     support,
@@ -81,13 +80,12 @@ class SteerableConv2d(nn.Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.effective_size = kernel_size, effective_size
         self.group, self.stride, self.padding, self.basis = group, stride, padding, basis
-        filters = hermite_gauss_basis(kernel_size, effective_size, group.filter_scales, basis)
+        filters = hermite_gauss_basis(*self._functions)
         grown = filters.shape[-1]
         # Whether the filters of stream i are the basis at scale i, neither turned nor mirrored.
         self._aligned = filters.shape[1] == group.streams and torch.equal(group.orient(filters), filters)
-        functions = hermite_gauss_functions(kernel_size, effective_size, group.filter_scales, basis)
         # Points about the centre of each stream's filters that are not zero.
-        self._supports = [support(one) for one in functions]
+        self._supports = [support(one) for one in hermite_gauss_functions(*self._functions)]
         if not self._aligned:
             self._supports = (self._supports if len(self._supports) == 1 else [grown]) * group.streams
         # A kernel that outgrew its nominal size keeps the layer's output size through more padding.
@@ -125,11 +123,14 @@ class SteerableConv2d(nn.Module):
         """Whether there are other plans than the plain one: streams do not mix and `kernels` is that of the basis."""
         raise NotImplementedError
 
+    @property
+    def _functions(self) -> tuple[int, int, tuple[float, ...], BasisKind]:
+        """Which functions the filters are sums of."""
+        return self.kernel_size, self.effective_size, self.group.filter_scales, self.basis
+
     def _combine(self, weight: Tensor) -> Tensor:
         """sum_f w[..., f] psi_{s,f}: [..., e^2] -> [..., S, k, k]."""
-        basis = basis_on(
-            self.kernel_size, self.effective_size, self.group.filter_scales, self.basis, weight.dtype, weight.device
-        )
+        basis = basis_on(2, *self._functions, weight.dtype, weight.device)
         return (weight @ basis.flatten(1)).reshape(*weight.shape[:-1], *basis.shape[1:])
 
     # -- features and rows -------------------------------------------------------------------------------------------
@@ -191,9 +192,7 @@ class SteerableConv2d(nn.Module):
     def _filters(self, values: Tensor, layout: RowLayout, padding: int) -> StreamConvolution:
         """The filters of rows of a layout, of which each plan makes what it needs."""
         streams = len(layout.counts)
-        functions = functions_on(
-            self.kernel_size, self.effective_size, self.group.filter_scales, self.basis, values.dtype, values.device
-        )
+        functions = basis_on(1, *self._functions, values.dtype, values.device)
         return StreamConvolution(
             functions[:streams] if self._aligned else functions[:1].expand(streams, -1, -1),
             self._supports[:streams],
@@ -341,7 +340,7 @@ class LiftingConv2d(SteerableConv2d):
         if self.plan not in ("auto", "measured") or not self.plannable:
             return super().computes_plainly(values)
         size, cropped = self._full_kernel_size, min(self._supports) < self._full_kernel_size
-        return not streams_pay(values, self.out_channels, size, aligned=self._aligned, cropped=cropped)
+        return not apart_is_faster(values, self.out_channels, size, aligned=self._aligned, cropped=cropped)
 
     def __repr__(self) -> str:
         return f"LiftingConv2d({self.in_channels} -> {self.out_channels} x {self.group.streams}, {self._settings()})"

@@ -24,6 +24,21 @@ class PlainConv2d(nn.Module):
         self.streams = streams
         self.circular_padding = circular_padding
 
+    @classmethod
+    def of(
+        cls, kernels: Tensor, bias: Tensor | None, streams: int, groups: int, stride: int, padding: int, circular: bool
+    ) -> PlainConv2d:
+        """The convolution by kernels [streams * O, C, k, k], with one bias [O] for all streams."""
+        conv = nn.Conv2d(
+            kernels.shape[1] * groups, kernels.shape[0], kernels.shape[-1], stride, 0 if circular else padding,
+            groups=groups, bias=bias is not None, device=kernels.device, dtype=kernels.dtype,
+        )  # fmt: skip
+        with torch.no_grad():
+            conv.weight.copy_(kernels)
+            if bias is not None and conv.bias is not None:
+                conv.bias.copy_(bias.repeat(streams))
+        return cls(conv, streams, padding if circular else 0)
+
     def spatial_step(self, name: str, beside: bool = False) -> SpatialStep:
         """What this layer does to the size of a map; the same as the layer it was made from."""
         padding = self.circular_padding or int(self.conv.padding[0])

@@ -70,15 +70,9 @@ class PointwiseConv2d(nn.Module):
     def materialize(self) -> PlainConv2d:
         """A plain convolution with the same output."""
         streams = self.group.streams
-        conv = nn.Conv2d(
-            self.in_channels * streams, self.out_channels * streams, 1, stride=self.stride, groups=streams,
-            bias=self.bias is not None, device=self.weight.device, dtype=self.weight.dtype,
-        )  # fmt: skip
-        with torch.no_grad():
-            conv.weight.copy_(self.weight.repeat(streams, 1, 1, 1))
-            if self.bias is not None and conv.bias is not None:
-                conv.bias.copy_(self.bias.repeat(streams))
-        return PlainConv2d(conv, streams)
+        return PlainConv2d.of(
+            self.weight.repeat(streams, 1, 1, 1), self.bias, streams, streams, self.stride, padding=0, circular=False
+        )
 
     def __repr__(self) -> str:
         stride = f", stride={self.stride}" if self.stride != 1 else ""

@@ -50,6 +50,7 @@ class SteerableConv2d(nn.Module):
     plan: PlanChoice = "auto"
     lifts: ClassVar[bool] = False
     """Whether it takes images, which all streams read."""
+    extent: int = 1
 
     def __init__(
         self,
@@ -58,10 +59,10 @@ class SteerableConv2d(nn.Module):
         kernel_size: int,
         effective_size: int,
         group: Group,
-        stride: int,
-        padding: int,
-        bias: bool,
-        basis: BasisKind,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = False,
+        basis: BasisKind = "sesn",
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -92,6 +93,13 @@ class SteerableConv2d(nn.Module):
         self._full_kernel_size = grown
         self._full_padding = padding + (grown - kernel_size) // 2
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *self._extents, effective_size**2))
+        self.reset_parameters()
+
+    @property
+    def _extents(self) -> tuple[int, ...]:
+        """Axes of the weight along the group."""
+        return ()
 
     def reset_parameters(self) -> None:
         """The original layers' default: uniform in +- 1/sqrt(fan_in), counted in basis functions; biases zero."""
@@ -112,16 +120,16 @@ class SteerableConv2d(nn.Module):
 
     def _dense_kernels(self) -> tuple[Tensor, int]:
         """The kernels of all streams as one convolution has them, and its groups."""
-        raise NotImplementedError
-
-    def _basis_weight(self) -> Tensor:
-        """[O, C, e^2]: the weight of a layer whose streams do not mix."""
-        raise NotImplementedError
+        kernels = self.kernels()
+        if self.extent > 1:
+            kernels = kernels.permute(0, 3, 1, 2, 4, 5).flatten(1, 2)  # [O, G (in) C, G (out), k, k]
+        groups = 1 if self.lifts or self.extent > 1 else self.group.streams
+        return kernels.permute(2, 0, 1, 3, 4).flatten(0, 1), groups
 
     @property
     def plannable(self) -> bool:
         """Whether there are other plans than the plain one: streams do not mix and `kernels` is that of the basis."""
-        raise NotImplementedError
+        return self.extent == 1 and type(self).kernels in (LiftingConv2d.kernels, GroupConv2d.kernels)
 
     @property
     def _functions(self) -> tuple[int, int, tuple[float, ...], BasisKind]:
@@ -223,13 +231,12 @@ class SteerableConv2d(nn.Module):
 
     def _first_kernels(self) -> Tensor:
         """The first stream's dense filters [O, C, 1, k, k], which serve all streams that were moved."""
-        return self._combine(self._basis_weight())[:, :, :1]
+        return self._combine(self.weight.flatten(2))[:, :, :1]
 
     def _mixing_weight(self) -> Tensor:
         """[O, C, e^2] with f = m e + n -> [O, n, m, C], n along H."""
         e = self.effective_size
-        weight = self._basis_weight()
-        return weight.reshape(self.out_channels, self.in_channels, e, e).permute(0, 3, 2, 1)
+        return self.weight.reshape(self.out_channels, self.in_channels, e, e).permute(0, 3, 2, 1)
 
     # -- the plain formulation ---------------------------------------------------------------------------------------
 
@@ -259,24 +266,9 @@ class SteerableConv2d(nn.Module):
 
     def materialize(self) -> PlainConv2d:
         """A plain convolution with the same output, no longer steerable."""
-        dense, groups = self._dense_kernels()
-        circular = self._full_padding if self.group.circular else 0
-        conv = nn.Conv2d(
-            dense.shape[1] * groups,
-            dense.shape[0],
-            dense.shape[-1],
-            stride=self.stride,
-            padding=0 if circular else self._full_padding,
-            groups=groups,
-            bias=self.bias is not None,
-            device=dense.device,
-            dtype=dense.dtype,
-        )
-        with torch.no_grad():
-            conv.weight.copy_(dense)
-            if self.bias is not None and conv.bias is not None:
-                conv.bias.copy_(self.bias.repeat(self.group.streams))
-        return PlainConv2d(conv, self.group.streams, circular)
+        kernels, groups = self._dense_kernels()
+        padding, circular = self._full_padding, self.group.circular
+        return PlainConv2d.of(kernels, self.bias, self.group.streams, groups, self.stride, padding, circular)
 
     def _settings(self) -> str:
         parts = [f"{self.group}", f"k={self.kernel_size}", f"e={self.effective_size}"]
@@ -306,35 +298,9 @@ class LiftingConv2d(SteerableConv2d):
 
     lifts: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        effective_size: int,
-        group: Group,
-        stride: int = 1,
-        padding: int = 0,
-        bias: bool = False,
-        basis: BasisKind = "sesn",
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, effective_size, group, stride, padding, bias, basis)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, effective_size**2))
-        self.reset_parameters()
-
     def kernels(self) -> Tensor:
         """The dense filters, one copy a stream: [O, C, G, k, k]."""
         return self.group.orient(self._combine(self.weight))
-
-    def _basis_weight(self) -> Tensor:
-        return self.weight
-
-    @property
-    def plannable(self) -> bool:
-        return type(self).kernels is LiftingConv2d.kernels
-
-    def _dense_kernels(self) -> tuple[Tensor, int]:
-        return self.kernels().permute(2, 0, 1, 3, 4).flatten(0, 1), 1
 
     def computes_plainly(self, values: Tensor) -> bool:
         if self.plan not in ("auto", "measured") or not self.plannable:
@@ -377,7 +343,6 @@ class GroupConv2d(SteerableConv2d):
         basis: BasisKind = "sesn",
         extent: int = 1,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, effective_size, group, stride, padding, bias, basis)
         turning = group.filter_group.turns and group.filter_group.closed
         if extent != 1 and not (group.streams == extent and turning):
             raise ConfigurationError(
@@ -386,8 +351,11 @@ class GroupConv2d(SteerableConv2d):
                 hint="an extent above 1 needs a closed group: shifting along sampled scales is no group action",
             )
         self.extent = extent
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, extent, effective_size**2))
-        self.reset_parameters()
+        super().__init__(in_channels, out_channels, kernel_size, effective_size, group, stride, padding, bias, basis)
+
+    @property
+    def _extents(self) -> tuple[int, ...]:
+        return (self.extent,)
 
     def kernels(self) -> Tensor:
         """The dense filters: [O, C, G, k, k] with extent 1, else [O, C, G (out), G (in), k, k]."""
@@ -399,18 +367,6 @@ class GroupConv2d(SteerableConv2d):
         streams = torch.arange(group.order, device="cpu")
         rows = [turned[:, :, group.act(group.inverse(g), streams).to(turned.device), g] for g in range(group.order)]
         return torch.stack(rows, dim=2)
-
-    def _basis_weight(self) -> Tensor:
-        return self.weight[:, :, 0]
-
-    @property
-    def plannable(self) -> bool:
-        return self.extent == 1 and type(self).kernels is GroupConv2d.kernels
-
-    def _dense_kernels(self) -> tuple[Tensor, int]:
-        if self.extent == 1:
-            return self.kernels().permute(2, 0, 1, 3, 4).flatten(0, 1), self.group.streams
-        return self.kernels().permute(2, 0, 3, 1, 4, 5).flatten(2, 3).flatten(0, 1), 1
 
     def __repr__(self) -> str:
         streams = self.group.streams

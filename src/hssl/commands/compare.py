@@ -6,14 +6,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from hssl.analysis.summaries import comparison_table
 from hssl.config import Config
 from hssl.errors import HsslError
+from hssl.extras import extra
 from hssl.report.comparison import in_short, results, write_report
 from hssl.report.terminal import terminal
 from hssl.runs.record import RunRecord, collect, read, write
+
+with extra("terminal"):
+    from rich.console import Console
 
 
 def compare(configurations: Mapping[str, Config], out: Path) -> int:

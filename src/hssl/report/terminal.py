@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table as RichTable
-from rich.text import Text
-
+from hssl.extras import extra
 from hssl.report.document import Number, Section, Table, plain
+
+with extra("terminal"):
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group, RenderableType
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
 
 def terminal(section: Section) -> RenderableType:

@@ -25,7 +25,7 @@ from hssl.training.module import SSLModule
 from runs import MODES, Forked, differences, evaluate, evaluation, finished, train
 from waiting import until
 
-MOMENTS, FLIPS = 10, 150
+MOMENTS, STARTING, FLIPS = 10, 4, 150
 AFTERWARDS = {"evaluation__readout": "afterwards", "evaluation__readout_epochs": 1}
 # What is trained in each row of kills: every mode, and the frozen network that is finished by one write.
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {mode: (mode, {}) for mode in MODES}
@@ -69,8 +69,9 @@ def test_a_difference_would_be_found(whole: Callable[[str], Path], tmp_path: Pat
 
 @dataclass
 class Hit:
-    """A process that asked itself to end: after how many calls of functions, and what came of it."""
+    """A process that asked itself to end: after how many calls of functions, before its first line and in all."""
 
+    before: int
     calls: int
     code: int
     said: str
@@ -86,29 +87,31 @@ def _hit(words: list[str], last: int, scratch: Path) -> Hit:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    return Hit(int(file.read_text()), done.returncode, done.stderr)
+    before, calls = map(int, file.read_text().split())
+    return Hit(before, calls, done.returncode, done.stderr)
 
 
 def _hits(
     words: Callable[[Path], list[str]], fresh: Callable[[int], Path], scratch: Path
-) -> tuple[int, list[tuple[Path, Hit]]]:
-    """How many calls the whole command makes, and ends that are spread over all of them."""
+) -> tuple[Hit, list[tuple[Path, Hit]]]:
+    """The whole command, and ends that are spread over its starting up, until its first line, and over its work."""
     chance = random.Random(5)
     unhurt = _hit(words(fresh(MOMENTS)), 0, scratch)
     assert unhurt.code == 0, unhurt.said
     found: list[tuple[Path, Hit]] = []
-    for index in range(MOMENTS):
-        last = round(0.95 * (index + chance.random()) / MOMENTS * unhurt.calls)
-        folder = fresh(index)
-        found.append((folder, _hit(words(folder), last, scratch)))
-    return unhurt.calls, found
+    at_work = 0.95 * (unhurt.calls - unhurt.before)
+    for first, length, count in ((0, unhurt.before, STARTING), (unhurt.before, at_work, MOMENTS - STARTING)):
+        for index in range(count):
+            folder, last = fresh(len(found)), round(first + length * (index + chance.random()) / count)
+            found.append((folder, _hit(words(folder), last, scratch)))
+    return unhurt, found
 
 
-def _told(calls: int, found: list[tuple[Path, Hit]]) -> dict[str, Any]:
+def _told(unhurt: Hit, found: list[tuple[Path, Hit]]) -> dict[str, Any]:
     return {
         "moments": len(found),
         "calls of functions": [hit.calls for _, hit in found],
-        "of": calls,
+        "of": {"starting": unhurt.before, "in all": unhurt.calls},
         "exit code 143": sum(hit.code == 143 for _, hit in found),
         "bit-equal endings": len(found),
     }
@@ -122,7 +125,7 @@ def test_sigterm_in_train(whole: Callable[[str], Path], tmp_path: Path, counted:
     def words(folder: Path) -> list[str]:
         return train(folder, **ROWS["long"][1])
 
-    calls, found = _hits(words, fresh, tmp_path)
+    unhurt, found = _hits(words, fresh, tmp_path)
     epochs = []
     for folder, hit in found:
         last = folder / "checkpoints" / "last.ckpt"
@@ -135,7 +138,7 @@ def test_sigterm_in_train(whole: Callable[[str], Path], tmp_path: Path, counted:
         assert differences(folder, whole("long")) == [], hit
     # Most of them came into the training itself.
     assert len({number for number in epochs if number > 0}) >= 3, epochs
-    counted["sigterm in train"] = {**_told(calls, found), "epochs that were done": epochs}
+    counted["sigterm in train"] = {**_told(unhurt, found), "epochs that were done": epochs}
 
 
 def test_sigterm_in_evaluate(whole: Callable[[str], Path], tmp_path: Path, counted: dict[str, Any]) -> None:
@@ -145,7 +148,7 @@ def test_sigterm_in_evaluate(whole: Callable[[str], Path], tmp_path: Path, count
         (tmp_path / str(index) / "evaluation.json").unlink()
         return tmp_path / str(index)
 
-    calls, found = _hits(evaluate, fresh, tmp_path)
+    unhurt, found = _hits(evaluate, fresh, tmp_path)
     for folder, hit in found:
         assert hit.code == 143, hit
         assert "hssl: ended by SIGTERM; the same command measures it again" in hit.said, hit
@@ -154,7 +157,7 @@ def test_sigterm_in_evaluate(whole: Callable[[str], Path], tmp_path: Path, count
         assert evaluation(folder) is not None
         assert differences(folder, whole("h-ssl")) == [], hit
     counted["sigterm in evaluate"] = {
-        **_told(calls, found), "last thing told": [_stage(hit.said) for _, hit in found],
+        **_told(unhurt, found), "last thing told": [_stage(hit.said) for _, hit in found],
     }  # fmt: skip
 
 

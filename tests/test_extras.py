@@ -86,7 +86,27 @@ def test_another_missing_package_is_another_error() -> None:
         import_module("no_such_package")
 
 
-def test_training_and_evaluating_need_none_of_them(python: Python, tmp_path: Path) -> None:
+def test_every_module_imports_without_them_or_names_the_extra(python: Python) -> None:
+    files = [file.relative_to(SOURCE.parent).with_suffix("") for file in sorted(SOURCE.rglob("*.py"))]
+    code = """
+from importlib import import_module
+from hssl.extras import MissingPackageError
+for name in sys.argv[1:]:
+    try:
+        import_module(name)
+    except MissingPackageError as error:
+        print(name, error.problem.split()[0])
+"""
+    done = python(code, *(".".join(file.parts).removesuffix(".__init__") for file in files))
+    assert done.returncode == 0, done.stderr
+    lacking = dict(line.split() for line in done.stdout.splitlines())
+    assert lacking["hssl.report.plots"] == lacking["hssl.benchmarks.plots"] == "matplotlib"
+    assert lacking["hssl.report.terminal"] == "rich"
+    # What is read, trained and measured with.
+    assert {name.split(".")[1] for name in lacking} <= {"report", "runs", "benchmarks", "commands"}
+
+
+def test_training_and_evaluating_need_none_of_them_and_comparing_says_so(python: Python, tmp_path: Path) -> None:
     train = "from hssl.cli import main\nsys.exit(main(sys.argv[1:]))"
     fields = {"data.train_images": 64, "data.test_images": 32, "trainer.epochs": 1, "trainer.accelerator": "cpu"}
     words = [word for name, value in fields.items() for word in (f"--{name}", value)]
@@ -94,3 +114,7 @@ def test_training_and_evaluating_need_none_of_them(python: Python, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "'hssl[tensorboard]'" in done.stdout + done.stderr
     assert not (tmp_path / "run" / "tensorboard").exists()
+    compare = python(train, "compare", "digits-translation", "--out", tmp_path / "table")
+    assert compare.returncode == 2
+    assert re.search(r"'hssl\[(plots|terminal)\]'", compare.stderr)
+    assert not (tmp_path / "table").exists()  # found out before the first run

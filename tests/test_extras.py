@@ -106,6 +106,7 @@ for name in sys.argv[1:]:
     assert {name.split(".")[1] for name in lacking} <= {"report", "runs", "benchmarks", "commands"}
 
 
+@pytest.mark.thorough
 def test_training_and_evaluating_need_none_of_them_and_comparing_says_so(python: Python, tmp_path: Path) -> None:
     train = "from hssl.cli import main\nsys.exit(main(sys.argv[1:]))"
     fields = {"data.train_images": 64, "data.test_images": 32, "trainer.epochs": 1, "trainer.accelerator": "cpu"}
